@@ -1,0 +1,27 @@
+// Small pieces of byte handling that Node lacks.
+
+/** Bytes → lower-case hexadecimal. */
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+}
+
+/** A Buffer over the very same memory. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/**
+ * Bytes as a shell or a person may see them: UTF-8 where valid, `\xNN` elsewhere and for control
+ * characters, so that a hostile file name cannot rewrite a terminal.
+ */
+export function formatBytesForPeople(bytes: Uint8Array): string {
+  const buffer = asBuffer(bytes)
+  const escape = (byte: number) => `\\x${byte.toString(16).padStart(2, '0')}`
+  const text = buffer.toString('utf8')
+  if (!Buffer.from(text, 'utf8').equals(buffer)) {
+    return Array.from(buffer, (b) =>
+      b > 0x1f && b < 0x7f ? String.fromCharCode(b) : escape(b),
+    ).join('')
+  }
+  return text.replace(/\p{Cc}/gu, (char) => Array.from(Buffer.from(char), escape).join(''))
+}
