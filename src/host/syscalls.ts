@@ -1,0 +1,209 @@
+// System calls that Node lacks, through koffi. Every function is synchronous, takes paths as bytes or
+// text (so names that are not UTF-8 survive) and throws an error that looks like Node's own:
+// `code` is the errno's name, `syscall` the call. See man 2 of each call.
+import { getSystemErrorMap } from 'node:util'
+import koffi from 'koffi'
+import { asBuffer } from '../core/core.ts'
+
+export type SystemPath = string | Uint8Array
+
+const libc = koffi.load(null) // the C library that this process has loaded anyway
+const c = {
+  lsetxattr: libc.func(
+    'int lsetxattr(const uint8_t *, const char *, const uint8_t *, size_t, int)',
+  ),
+  fsetxattr: libc.func('int fsetxattr(int, const char *, const uint8_t *, size_t, int)'),
+  lgetxattr: libc.func('int64_t lgetxattr(const uint8_t *, const char *, _Out_ uint8_t *, size_t)'),
+  llistxattr: libc.func('int64_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
+  mknod: libc.func('int mknod(const uint8_t *, uint32_t, uint64_t)'),
+  utimensat: libc.func('int utimensat(int, const uint8_t *, const uint8_t *, int)'),
+  futimens: libc.func('int futimens(int, const uint8_t *)'),
+  fallocate: libc.func('int fallocate(int, int, int64_t, int64_t)'),
+  memfdCreate: libc.func('int memfd_create(const char *, uint32_t)'),
+  syncfs: libc.func('int syncfs(int)'),
+  fadvise: libc.func('int posix_fadvise(int, int64_t, int64_t, int)'),
+  flock: libc.func('int flock(int, int)'),
+  pipe2: libc.func('int pipe2(_Out_ int *, int)'),
+  fcntl: libc.func('int fcntl(int, int, ...)'),
+}
+
+const AT_FDCWD = -100
+const AT_SYMLINK_NOFOLLOW = 0x100
+const UTIME_OMIT = 0x3ffffffe
+const O_CLOEXEC = 0o2000000
+const MFD_CLOEXEC = 1
+const F_SETPIPE_SZ = 1031
+const LOCK_NB = 4
+const XATTR_FIRST_GUESS_BYTES = 4096
+
+/** Sets an extended attribute without following a symlink at the end of the path (lsetxattr(2)). */
+export function lsetxattr(path: SystemPath, name: string, value: Uint8Array): void {
+  const result = c.lsetxattr(terminated(path), name, value, value.length, 0) as number
+  if (result !== 0) throw lastError('lsetxattr', path)
+}
+
+/** As `lsetxattr` on an open file. */
+export function fsetxattr(fd: number, name: string, value: Uint8Array): void {
+  check('fsetxattr', c.fsetxattr(fd, name, value, value.length, 0) as number)
+}
+
+/** The value of an extended attribute; undefined when the file has none of that name. */
+export function lgetxattr(path: SystemPath, name: string): Buffer | undefined {
+  const bytes = terminated(path)
+  const read = (into: Buffer) => c.lgetxattr(bytes, name, into, into.length) as number
+  return readGrowing('lgetxattr', path, read)
+}
+
+/** The names of all extended attributes that the caller may see. */
+export function llistxattr(path: SystemPath): readonly string[] {
+  const bytes = terminated(path)
+  const read = (into: Buffer) => c.llistxattr(bytes, into, into.length) as number
+  const list = readGrowing('llistxattr', path, read)
+  return list === undefined || list.length === 0
+    ? []
+    : list.toString('utf8', 0, list.length - 1).split('\0')
+}
+
+/** Creates a device node, fifo or socket; `mode` holds the type bits (S_IFCHR …) and permissions. */
+export function mknod(path: SystemPath, mode: number, major: number, minor: number): void {
+  if ((c.mknod(terminated(path), mode, deviceNumber(major, minor)) as number) !== 0) {
+    throw lastError('mknod', path)
+  }
+}
+
+/** Sets the modification time in nanoseconds since 1970 (negative before) without following a symlink. */
+export function utimensat(path: SystemPath, mtimeNs: bigint): void {
+  const times = encodeTimes(mtimeNs)
+  if ((c.utimensat(AT_FDCWD, terminated(path), times, AT_SYMLINK_NOFOLLOW) as number) !== 0) {
+    throw lastError('utimensat', path)
+  }
+}
+
+/** As `utimensat` on an open file. */
+export function futimens(fd: number, mtimeNs: bigint): void {
+  check('futimens', c.futimens(fd, encodeTimes(mtimeNs)) as number)
+}
+
+/** Reserves disk space; the file grows to `offset + length` bytes (fallocate(2), mode 0). */
+export function fallocate(fd: number, offset: number, length: number): void {
+  check('fallocate', c.fallocate(fd, 0, offset, length) as number)
+}
+
+/** An anonymous file in RAM; freed when its last descriptor is closed. */
+export function memfdCreate(name: string): number {
+  return check('memfd_create', c.memfdCreate(name, MFD_CLOEXEC) as number)
+}
+
+/** Writes everything buffered for the file system that holds `fd` to its disk. */
+export function syncfs(fd: number): void {
+  check('syncfs', c.syncfs(fd) as number)
+}
+
+const ADVICE = { normal: 0, random: 1, sequential: 2, willNeed: 3, dontNeed: 4 } as const
+
+/** Tells the page cache what to expect; `lengthBytes` 0 means to the end of the file. */
+export function fadvise(
+  fd: number,
+  advice: keyof typeof ADVICE,
+  range: { readonly offset: number; readonly lengthBytes: number } = { offset: 0, lengthBytes: 0 },
+): void {
+  const errno = c.fadvise(fd, range.offset, range.lengthBytes, ADVICE[advice]) as number
+  if (errno !== 0) throw systemError('posix_fadvise', errno)
+}
+
+const LOCKS = { exclusive: 2, shared: 1, unlock: 8 } as const
+
+/** Takes or gives back a lock that the kernel frees with the descriptor; false when held elsewhere. */
+export function flock(fd: number, operation: keyof typeof LOCKS): boolean {
+  if ((c.flock(fd, LOCKS[operation] | LOCK_NB) as number) === 0) return true
+  const error = lastError('flock')
+  if (error.code === 'EAGAIN') return false
+  throw error
+}
+
+/** A pipe (close-on-exec) whose kernel buffer holds `bufferBytes`, or the default where not allowed. */
+export function pipe(bufferBytes: number): { readonly readFd: number; readonly writeFd: number } {
+  const fds = new Int32Array(2)
+  check('pipe2', c.pipe2(fds, O_CLOEXEC) as number)
+  const [readFd = -1, writeFd = -1] = fds
+  c.fcntl(writeFd, F_SETPIPE_SZ, 'int', bufferBytes) // beyond pipe-max-size: keeps the default
+  return { readFd, writeFd }
+}
+
+/** dev_t as glibc and the kernel's 64-bit interfaces encode it (makedev(3)). */
+function deviceNumber(major: number, minor: number): bigint {
+  const [high, low] = [BigInt(major), BigInt(minor)]
+  return (
+    ((high & 0xfffff000n) << 32n) |
+    ((high & 0xfffn) << 8n) |
+    ((low & 0xffffff00n) << 12n) |
+    (low & 0xffn)
+  )
+}
+
+const NS_PER_SECOND = 1_000_000_000n
+const times = Buffer.alloc(32) // two struct timespec: access time (left alone), modification time
+const timesView = new DataView(times.buffer, times.byteOffset, times.length)
+const HOST_IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
+
+function encodeTimes(mtimeNs: bigint): Buffer {
+  let nanoseconds = mtimeNs % NS_PER_SECOND
+  if (nanoseconds < 0n) nanoseconds += NS_PER_SECOND
+  timesView.setBigInt64(8, BigInt(UTIME_OMIT), HOST_IS_LITTLE_ENDIAN)
+  timesView.setBigInt64(16, (mtimeNs - nanoseconds) / NS_PER_SECOND, HOST_IS_LITTLE_ENDIAN)
+  timesView.setBigInt64(24, nanoseconds, HOST_IS_LITTLE_ENDIAN)
+  return times
+}
+
+function readGrowing(
+  syscall: string,
+  path: SystemPath,
+  read: (into: Buffer) => number,
+): Buffer | undefined {
+  for (let size = XATTR_FIRST_GUESS_BYTES; ; size *= 4) {
+    const into = Buffer.alloc(size)
+    const length = Number(read(into))
+    if (length >= 0) return into.subarray(0, length)
+    const error = lastError(syscall, path)
+    if (error.code === 'ENODATA') return undefined
+    if (error.code !== 'ERANGE') throw error
+  }
+}
+
+function terminated(path: SystemPath): Buffer {
+  const bytes = typeof path === 'string' ? Buffer.from(path) : path
+  const withNul = Buffer.alloc(bytes.length + 1)
+  withNul.set(bytes)
+  return withNul
+}
+
+function check(syscall: string, result: number): number {
+  if (result < 0) throw lastError(syscall)
+  return result
+}
+
+function lastError(syscall: string, path?: SystemPath): NodeJS.ErrnoException {
+  return systemError(syscall, koffi.errno(), path)
+}
+
+function systemError(syscall: string, errno: number, path?: SystemPath): NodeJS.ErrnoException {
+  const [code, words] = getSystemErrorMap().get(-errno) ?? [
+    nameOfErrno(errno),
+    'system call failed',
+  ]
+  const text = path === undefined || typeof path === 'string' ? path : asBuffer(path).toString()
+  const message = `${code}: ${words}, ${syscall}${text === undefined ? '' : ` '${text}'`}`
+  const error: NodeJS.ErrnoException = Object.assign(new Error(message), {
+    errno: -errno,
+    code,
+    syscall,
+  })
+  if (text !== undefined) error.path = text
+  return error
+}
+
+/** libuv does not know every errno; koffi knows the rest. */
+function nameOfErrno(errno: number): string {
+  const found = Object.entries(koffi.os.errno).find(([, number]) => number === errno)
+  return found?.[0] ?? `E${errno}`
+}
