@@ -1,0 +1,54 @@
+// Values of options: parsers that commander can call, and options that several commands share.
+import { availableParallelism } from 'node:os'
+import { InvalidArgumentError, Option } from 'commander'
+import { parseDuration, parseSize, SiError } from '../core/core.ts'
+
+/** Turns a parser that throws SiError into one whose failure commander reports with the option's name. */
+export function argument<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      if (!(error instanceof SiError)) throw error
+      throw new InvalidArgumentError(`${error.message}. ${error.hint ?? ''}`.trim())
+    }
+  }
+}
+
+export function parseInteger(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= minimum && value <= maximum) return value
+    throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`)
+  }
+}
+
+/** For options that may be given several times. */
+export function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value]
+}
+
+export const repositoryOption = () =>
+  new Option('-r, --repository <dir>', 'where images are kept')
+    .env('SI_REPOSITORY')
+    .default('/var/lib/swarmimager')
+
+export const jsonOption = () => new Option('--json', 'JSON lines on standard output')
+
+export const threadsOption = () =>
+  new Option('--threads <n>', 'worker threads')
+    .env('SI_THREADS')
+    .argParser(parseInteger(1, 256))
+    .default(availableParallelism(), 'one per core')
+
+export const portOption = (flag: string, description: string, env: string, value: number) =>
+  new Option(`${flag} <port>`, description)
+    .env(env)
+    .argParser(parseInteger(0, 65535))
+    .default(value)
+
+export const sizeOption = (flags: string, description: string, env: string) =>
+  new Option(flags, description).env(env).argParser(argument(parseSize))
+
+export const durationOption = (flags: string, description: string, env: string) =>
+  new Option(flags, description).env(env).argParser(argument(parseDuration))

@@ -1,0 +1,159 @@
+// si-deploy: this machine gets the image, and gives its pieces on to its neighbours.
+import { formatDuration, formatRate, formatSize, SiError } from '../core/core.ts'
+import type { DeployOptions, DeployPlan, DeployReport } from '../deploy/deploy.ts'
+import {
+  collect,
+  durationOption,
+  jsonOption,
+  portOption,
+  sizeOption,
+  threadsOption,
+} from './arguments.ts'
+import { createCommandProgress } from './command-progress.ts'
+import { createCommand, type Outcome } from './command.ts'
+import { writeJson, type Io } from './io.ts'
+import type { Command } from 'commander'
+
+interface DeployFlags {
+  readonly torrent: string
+  readonly root?: string
+  readonly disk?: string
+  readonly confirm?: string
+  readonly dryRun?: true
+  readonly seedFor: number
+  readonly tracker: readonly string[]
+  readonly peer: readonly string[]
+  readonly host?: string
+  readonly port: number
+  readonly pieceCache?: number
+  readonly threads: number
+  readonly json?: true
+}
+
+export function createDeployCommand(io: Io, _outcome: Outcome): Command {
+  return createCommand({
+    name: 'deploy',
+    summary: 'Put an image on this machine through the swarm',
+    examples: [
+      'si-deploy --torrent http://server:8080/images/golden01/img.torrent --disk /dev/sda --dry-run',
+      'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --seed-for 10m',
+      'si-deploy --torrent img.torrent --root /mnt/target',
+    ],
+    exitCodes: [0, 1, 2, 12, 14, 130],
+  })
+    .requiredOption('-t, --torrent <file>', 'the torrent of the image: a path or an http URL')
+    .option('--disk <device>', 'erase this disk, partition it as the golden client, and fill it')
+    .option('--confirm <device>', 'the same device again: yes, erase it')
+    .option('--root <dir>', 'fill this empty directory instead of a disk')
+    .option('--dry-run', 'print what would be destroyed and created, and stop')
+    .addOption(
+      durationOption(
+        '--seed-for <time>',
+        'seed on for this long, such as 10m',
+        'SI_SEED_FOR',
+      ).default(0, 'do not'),
+    )
+    .option('--tracker <url>', "tracker besides the torrent's own", collect, [])
+    .option('--peer <host:port>', 'peer to connect to at once', collect, [])
+    .option('--host <address>', 'address to listen on (default: all)')
+    .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))
+    .addOption(
+      sizeOption(
+        '--piece-cache <size>',
+        'memory for compressed pieces; more goes to a hidden file on the target (default: half of the free memory)',
+        'SI_PIECE_CACHE',
+      ),
+    )
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .action((flags: DeployFlags) => runDeploy(flags, io))
+}
+
+async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
+  const { deploy, formatPlan } = await import('../deploy/deploy.ts')
+  const progress = createCommandProgress(io, { command: 'si-deploy', json: flags.json === true })
+  const options: DeployOptions = {
+    torrent: flags.torrent,
+    target: toTarget(flags),
+    trackers: flags.tracker,
+    peers: flags.peer,
+    ...(flags.host === undefined ? {} : { listenHost: flags.host }),
+    listenPort: flags.port,
+    seedForMs: flags.seedFor,
+    dryRun: flags.dryRun === true,
+    threads: flags.threads,
+    pieceCacheBytes: flags.pieceCache,
+  }
+  try {
+    await deploy(
+      options,
+      {
+        progress,
+        confirm: async (plan) => {
+          progress.end()
+          if (flags.dryRun) printPlan(plan, formatPlan(plan), flags, io)
+          else await confirmPlan(plan, formatPlan(plan), flags, io)
+        },
+        onComplete: (report) => {
+          progress.end()
+          printReport(report, flags, io)
+        },
+      },
+      io.signal,
+    )
+  } finally {
+    progress.end()
+  }
+}
+
+function toTarget(flags: DeployFlags): DeployOptions['target'] {
+  if ((flags.disk === undefined) === (flags.root === undefined)) {
+    throw new SiError('ERR_SI_USAGE', 'Name either --disk DEVICE or --root DIR', {
+      hint: 'Run si-deploy --help for examples',
+    })
+  }
+  if (flags.disk === undefined) return { type: 'root', directory: flags.root ?? '' }
+  if (flags.confirm !== undefined && flags.confirm !== flags.disk) {
+    throw new SiError(
+      'ERR_SI_NOT_CONFIRMED',
+      `--confirm names ${flags.confirm}, but --disk names ${flags.disk}`,
+      { hint: 'Give --confirm the very same device' },
+    )
+  }
+  return { type: 'disk', device: flags.disk }
+}
+
+function printPlan(plan: DeployPlan, text: string, flags: DeployFlags, io: Io): void {
+  if (flags.json) writeJson(io, { type: 'plan', ...plan })
+  else io.stdout.write(`${text}\n`)
+}
+
+/** What erases a disk wants the disk's name: from --confirm, or typed by the person who sees the plan. */
+async function confirmPlan(
+  _plan: DeployPlan,
+  text: string,
+  flags: DeployFlags,
+  io: Io,
+): Promise<void> {
+  if (flags.disk === undefined || flags.confirm === flags.disk) return
+  io.stderr.write(`${text}\n`)
+  const answer = await io.ask?.(`Type ${flags.disk} to erase it: `, io.signal)
+  if (answer?.trim() === flags.disk) return
+  throw new SiError('ERR_SI_NOT_CONFIRMED', `Nothing was written to ${flags.disk}: not confirmed`, {
+    hint: `Add --confirm ${flags.disk} to erase it`,
+  })
+}
+
+function printReport(report: DeployReport, flags: DeployFlags, io: Io): void {
+  if (flags.json) {
+    writeJson(io, { type: 'report', ...report, durationMs: Math.round(report.durationMs) })
+    return
+  }
+  for (const note of report.notes) io.stderr.write(`si-deploy: ${note}\n`)
+  const { image, durationMs, contentBytes, fromServerBytes, fromPeersBytes } = report
+  io.stdout.write(
+    `${image.name} ${image.version}: ${report.fileCount} files, ${formatSize(contentBytes)} ` +
+      `in ${formatDuration(durationMs)} (${formatRate((contentBytes * 1000) / durationMs)}); ` +
+      `${formatSize(fromServerBytes)} from servers, ${formatSize(fromPeersBytes)} from peers\n`,
+  )
+}

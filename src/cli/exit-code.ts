@@ -1,0 +1,65 @@
+// Exit statuses. The table is complete by type: a new error code does not compile without one.
+import { SiError, type ErrorCode } from '../core/core.ts'
+
+export type ExitCode = 0 | 1 | 2 | 3 | 10 | 11 | 12 | 13 | 14 | 130
+
+/** The work was done, but something was left out; the messages say what. */
+export const EXIT_PARTIAL: ExitCode = 3
+
+const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
+  ERR_SI_USAGE: 2,
+  ERR_SI_INTERNAL: 1,
+  ERR_SI_ABORTED: 130,
+  ERR_SI_PROGRAM_MISSING: 1,
+  ERR_SI_PROGRAM_FAILED: 1,
+  ERR_SI_SYSTEM_CALL: 1,
+  ERR_SI_GOLDEN_CLIENT: 1,
+  ERR_SI_CAPTURE: 1,
+  ERR_SI_TAR_FORMAT: 1,
+  ERR_SI_IMAGE_NAME: 2,
+  ERR_SI_IMAGE_NOT_FOUND: 10,
+  ERR_SI_IMAGE_EXISTS: 1,
+  ERR_SI_IMAGE_LOCKED: 11,
+  ERR_SI_IMAGE_FORMAT: 12,
+  ERR_SI_MANIFEST_FORMAT: 12,
+  ERR_SI_UNSAFE_PATH: 12,
+  ERR_SI_INTEGRITY: 12,
+  ERR_SI_BENCODE: 12,
+  ERR_SI_TORRENT_FORMAT: 12,
+  ERR_SI_TORRENT_UNAVAILABLE: 1,
+  ERR_SI_PROTOCOL: 1,
+  ERR_SI_SWARM: 1,
+  ERR_SI_TRACKER: 1,
+  ERR_SI_LISTEN: 1,
+  ERR_SI_TARGET_UNSUITABLE: 14,
+  ERR_SI_TARGET_FULL: 14,
+  ERR_SI_TARGET_BUSY: 14,
+  ERR_SI_NOT_CONFIRMED: 2,
+  ERR_SI_DEPLOY: 1,
+}
+
+/** The exit status an error ends the process with; 1 for what is not a SiError. */
+export function exitCodeOf(error: unknown): ExitCode {
+  return error instanceof SiError ? EXIT_CODES[error.code] : 1
+}
+
+/** The exit statuses a command can end with, as its help shows them. */
+export function exitCodeHelp(codes: readonly ExitCode[]): string {
+  const words: Readonly<Record<ExitCode, string>> = {
+    0: 'done',
+    1: 'failed',
+    2: 'wrong use of the command',
+    3: 'done, but something was left out (see the messages)',
+    10: 'image not found',
+    11: 'image locked by another writer',
+    12: 'the data is not what it should be',
+    13: 'not trusted',
+    14: 'the target is not suitable',
+    130: 'interrupted',
+  }
+  return [
+    '',
+    'Exit status:',
+    ...codes.map((code) => `  ${String(code).padEnd(4)}${words[code]}`),
+  ].join('\n')
+}

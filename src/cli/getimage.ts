@@ -1,0 +1,168 @@
+// si-getimage: a golden client, or a local tree, becomes an image in the repository.
+import type { CaptureReport } from '../capture/capture.ts'
+import { formatDuration, formatRate, formatSize, SiError, systemClock } from '../core/core.ts'
+import {
+  collect,
+  jsonOption,
+  parseInteger,
+  repositoryOption,
+  sizeOption,
+  threadsOption,
+} from './arguments.ts'
+import { createCommandProgress } from './command-progress.ts'
+import { createCommand, type Outcome } from './command.ts'
+import { EXIT_PARTIAL } from './exit-code.ts'
+import { writeJson, type Io } from './io.ts'
+import type { Command } from 'commander'
+
+interface GetimageOptions {
+  readonly root?: string
+  readonly name?: string
+  readonly imageVersion?: string
+  readonly repository: string
+  readonly port?: number
+  readonly identity?: string
+  readonly sshOption: readonly string[]
+  readonly tracker: readonly string[]
+  readonly exclude: readonly string[]
+  readonly defaultExcludes: boolean
+  readonly pieceLength?: number
+  readonly level: number
+  readonly threads: number
+  readonly json?: true
+}
+
+export function createGetimageCommand(io: Io, outcome: Outcome): Command {
+  return createCommand({
+    name: 'getimage',
+    summary: 'Capture a golden client into the repository',
+    examples: [
+      'si-getimage golden01                      over ssh as root; the image is named golden01',
+      'si-getimage root@10.0.0.7 --name web      another user or address, another name',
+      'si-getimage --root /srv/tree --name web   a tree on this machine',
+    ],
+    exitCodes: [0, 1, 2, 3, 11, 130],
+  })
+    .argument('[host]', 'golden client: [user@]host, as ssh takes it; it needs sshd and GNU tar')
+    .option('--root <dir>', 'capture this local tree instead of a golden client')
+    .option('-n, --name <image>', 'name of the image (default: the host, without domain)')
+    .option('--image-version <version>', 'version of the image (default: the time, in UTC)')
+    .addOption(repositoryOption())
+    .option('-p, --port <port>', 'port of sshd', parseInteger(1, 65535))
+    .option('-i, --identity <file>', 'private key for ssh')
+    .option('-o, --ssh-option <key=value>', 'option for ssh, as its -o', collect, [])
+    .option(
+      '--tracker <url>',
+      'tracker to name in the torrent (si-server adds its own)',
+      collect,
+      [],
+    )
+    .option('-x, --exclude <pattern>', "leave out what matches, as tar's --exclude", collect, [])
+    .option('--no-default-excludes', 'keep what is left out by default (see README)')
+    .addOption(
+      sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),
+    )
+    .option('--level <n>', 'zstd level', parseInteger(1, 19), 3)
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .action(async (host: string | undefined, options: GetimageOptions) => {
+      const report = await runGetimage(host, options, io)
+      if (report.exitedPartial) outcome.exitCode = EXIT_PARTIAL
+    })
+}
+
+async function runGetimage(
+  host: string | undefined,
+  options: GetimageOptions,
+  io: Io,
+): Promise<CaptureReport> {
+  const { capture } = await import('../capture/capture.ts')
+  const { openRepository, parseImageName, parseImageVersion } =
+    await import('../repository/repository.ts')
+  const progress = createCommandProgress(io, {
+    command: 'si-getimage',
+    json: options.json === true,
+  })
+  try {
+    const report = await capture(
+      {
+        source: toSource(host, options),
+        repository: await openRepository(options.repository),
+        name: parseImageName(options.name ?? defaultName(host)),
+        version: parseImageVersion(options.imageVersion ?? timeVersion(systemClock.now())),
+        trackers: options.tracker,
+        excludes: options.exclude,
+        useDefaultExcludes: options.defaultExcludes,
+        ...(options.pieceLength === undefined ? {} : { pieceLengthBytes: options.pieceLength }),
+        zstdLevel: options.level,
+        threads: options.threads,
+      },
+      progress,
+      io.signal,
+    )
+    progress.end()
+    printReport(report, options, io)
+    return report
+  } finally {
+    progress.end()
+  }
+}
+
+function toSource(host: string | undefined, options: GetimageOptions) {
+  if ((host === undefined) === (options.root === undefined)) {
+    throw new SiError('ERR_SI_USAGE', 'Name either a golden client or --root DIR', {
+      hint: 'Run si-getimage golden01, or si-getimage --root DIR --name IMAGE',
+    })
+  }
+  if (host === undefined) return { type: 'root', directory: options.root ?? '' } as const
+  return {
+    type: 'ssh',
+    host,
+    sshOptions: options.sshOption,
+    ...(options.port === undefined ? {} : { port: options.port }),
+    ...(options.identity === undefined ? {} : { identityFile: options.identity }),
+  } as const
+}
+
+function defaultName(host: string | undefined): string {
+  if (host === undefined) {
+    throw new SiError('ERR_SI_USAGE', 'A tree captured with --root needs a name', {
+      hint: 'Add --name IMAGE',
+    })
+  }
+  const address = host.slice(host.lastIndexOf('@') + 1)
+  // An IP address stays whole; of a host name only the first label names the image.
+  return /^[\d.]+$|:/.test(address) ? address.replaceAll(':', '-') : (address.split('.')[0] ?? '')
+}
+
+/** 2026-11-22 14:24:48 UTC → `20261122-142448`: sorts by age and reads as a date. */
+function timeVersion(now: Date): string {
+  return now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)
+}
+
+function printReport(report: CaptureReport, options: GetimageOptions, io: Io): void {
+  const { header, image, durationMs } = report
+  if (options.json) {
+    const { packBytes, tarBytes, contentBytes, entryCount, pieceCount } = header
+    writeJson(io, {
+      type: 'report',
+      image: { name: image.name, version: image.version },
+      directory: image.directory,
+      durationMs: Math.round(durationMs),
+      ...{ contentBytes, tarBytes, packBytes, entryCount, pieceCount },
+      changedFiles: report.changedFiles,
+      notes: report.notes,
+    })
+    return
+  }
+  for (const note of report.notes) io.stderr.write(`si-getimage: ${note}\n`)
+  for (const path of report.changedFiles) {
+    io.stderr.write(`si-getimage: changed while it was read: ${path}\n`)
+  }
+  io.stderr.write(
+    `si-getimage: ${header.entryCount} files, ${formatSize(header.contentBytes)} → ` +
+      `${formatSize(header.packBytes)} in ${formatDuration(durationMs)} ` +
+      `(${formatRate((header.tarBytes * 1000) / durationMs)})\n`,
+  )
+  io.stdout.write(`${image.name} ${image.version} ${image.directory}\n`)
+}

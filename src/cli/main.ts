@@ -1,0 +1,89 @@
+// The process: signals, configuration file, the one place that exits. Everything else returns or throws.
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline/promises'
+import { parseEnv } from 'node:util'
+import { isSiError, messageOf, SiError } from '../core/core.ts'
+import { exitCodeOf } from './exit-code.ts'
+import type { Io } from './io.ts'
+import { runProgram } from './program.ts'
+
+const DEFAULT_CONFIGURATION_FILE = '/etc/swarmimager/swarmimager.conf'
+
+/**
+ * Settings are SI_* variables: of the environment, else of the configuration file (KEY=VALUE lines),
+ * so that flag > environment > file > default holds for every option alike.
+ */
+function loadConfiguration(): void {
+  const chosen = process.env['SI_CONFIG']
+  let text: string
+  try {
+    text = readFileSync(chosen ?? DEFAULT_CONFIGURATION_FILE, 'utf8')
+  } catch (error) {
+    if (chosen === undefined) return
+    throw new SiError('ERR_SI_USAGE', `Cannot read configuration file: ${messageOf(error)}`, {
+      hint: 'Correct the path in SI_CONFIG or unset it',
+    })
+  }
+  for (const [key, value] of Object.entries(parseEnv(text))) {
+    if (key.startsWith('SI_')) process.env[key] ??= value
+  }
+}
+
+/** The first Ctrl-C or SIGTERM cancels and cleans up, the second ends at once. */
+function createInterruptSignal(): AbortSignal {
+  const controller = new AbortController()
+  const onSignal = (name: string) => {
+    if (controller.signal.aborted) process.exit(130)
+    process.stderr.write(`\n${name}: stopping; once more to end at once\n`)
+    controller.abort(new SiError('ERR_SI_ABORTED', 'Interrupted'))
+  }
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal)
+  return controller.signal
+}
+
+async function askOnTerminal(question: string, signal: AbortSignal): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return await terminal.question(question, { signal })
+  } finally {
+    terminal.close()
+  }
+}
+
+function printError(error: unknown): void {
+  if (error instanceof SiError) {
+    process.stderr.write(`error: ${error.message}\n`)
+    if (error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`)
+    if (process.env['SI_DEBUG'] !== undefined) process.stderr.write(`${error.stack ?? ''}\n`)
+  } else {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    process.stderr.write(`error: internal fault, please report it: ${stack}\n`)
+  }
+}
+
+async function main(): Promise<number> {
+  // A reader that goes away (`si-lsimage | head -1`) is no fault of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? 0 : 1)
+  })
+  const signal = createInterruptSignal()
+  const io: Io = {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    ask: process.stdin.isTTY ? askOnTerminal : undefined,
+    signal,
+  }
+  try {
+    loadConfiguration()
+    return await runProgram(process.argv.slice(2), io)
+  } catch (error) {
+    const isInterrupt = signal.aborted && isSiError(error, 'ERR_SI_ABORTED')
+    printError(error)
+    return isInterrupt ? 130 : exitCodeOf(error)
+  }
+}
+
+const exitCode = await main()
+// Streams to a pipe are asynchronous: leaving before they drain would cut the result short.
+await new Promise((resolve) => process.stdout.write('', resolve))
+process.exit(exitCode)

@@ -1,0 +1,51 @@
+// The command tree. Commands load what they need when they run, so that --help is quick.
+import { Command, CommanderError } from 'commander'
+import type { Outcome } from './command.ts'
+import { createDeployCommand } from './deploy.ts'
+import { createGetimageCommand } from './getimage.ts'
+import type { Io } from './io.ts'
+import { createLsimageCommand } from './lsimage.ts'
+import { createSeedCommand } from './seed.ts'
+import { createServerCommand } from './server.ts'
+import { readVersion } from './version.ts'
+
+/** Runs `si ARGS`; returns the exit status, throws SiError. */
+export async function runProgram(args: readonly string[], io: Io): Promise<number> {
+  const outcome: Outcome = { exitCode: 0 }
+  try {
+    await createProgram(io, outcome).parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // Help and version end with 0; commander has already printed what the user did wrong.
+    return error.exitCode === 0 ? 0 : 2
+  }
+  return outcome.exitCode
+}
+
+function createProgram(io: Io, outcome: Outcome): Command {
+  const program = new Command('si')
+    .description('Puts an operating system on many machines at once')
+    .version(readVersion(), '-V, --version')
+    .helpCommand('help [command]', 'show the help of a command')
+  const commands = [
+    createGetimageCommand(io, outcome),
+    createServerCommand(io),
+    createDeployCommand(io, outcome),
+    createSeedCommand(io),
+    createLsimageCommand(io),
+  ]
+  for (const command of commands) program.addCommand(command)
+  for (const command of [program, ...commands]) {
+    const name = command === program ? 'si' : `si-${command.name()}`
+    command
+      .exitOverride()
+      .showSuggestionAfterError()
+      .showHelpAfterError(`(${name} --help shows how)`)
+      .configureOutput({
+        writeOut: (text) => io.stdout.write(text),
+        writeErr: (text) => io.stderr.write(text),
+      })
+      .configureHelp({ commandUsage: () => `${name} ${command.usage()}` })
+  }
+  return program
+}

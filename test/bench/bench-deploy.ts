@@ -1,0 +1,134 @@
+// One node from one seeder on loopback against `aria2c` followed by `zstd -dc | tar -x`, both from the
+// same si-server onto the same freshly made ext4 on a loop device; with the bytes that reached the disk.
+import { spawn } from 'node:child_process'
+import { mkdtemp, mkdir, readFile, rm, statfs } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { once } from 'node:events'
+import type { BenchOptions } from './bench.ts'
+import { copyGoldenTree, SI } from './golden-tree.ts'
+import { compete, runQuietly, type Row } from './measure.ts'
+import { loopDisk } from '../lab/loop-disk.ts'
+import { withResources, type Resources } from '../lab/resources.ts'
+
+const HTTP_PORT = 18_080
+const DISK_BYTES = 8 * 2 ** 30
+
+export async function benchDeploy(options: BenchOptions): Promise<readonly Row[]> {
+  return withResources(async (resources) => {
+    const directory = await mkdtemp(join(tmpdir(), 'si-bench-deploy-'))
+    resources.defer(() => rm(directory, { recursive: true, force: true }))
+    const golden = await copyGoldenTree(directory, options.sources)
+    const repository = join(directory, 'repository')
+    await runQuietly([
+      SI,
+      'getimage',
+      '--root',
+      golden,
+      '--name',
+      'golden',
+      '--repository',
+      repository,
+    ])
+    await startServer(resources, repository)
+    const target = await createTarget(resources, directory)
+    const url = `http://127.0.0.1:${HTTP_PORT}/images/golden/img.torrent`
+    return compete(
+      [
+        {
+          name: 'aria2c, then zstd -dc | tar -x',
+          prepare: target.renew,
+          command: [
+            'bash',
+            '-o',
+            'pipefail',
+            '-c',
+            ARIA2_AND_TAR,
+            'bash',
+            url,
+            directory,
+            target.path,
+          ],
+          inspect: target.inspect,
+        },
+        {
+          name: 'si-deploy --root',
+          prepare: target.renew,
+          command: [SI, 'deploy', '--torrent', url, '--root', target.path],
+          inspect: target.inspect,
+        },
+      ],
+      options.rounds,
+    )
+  })
+}
+
+/** $1 torrent URL, $2 folder for the download, $3 target. */
+const ARIA2_AND_TAR = `
+  set -e
+  download=$(mktemp -d "$2/aria2-XXXXXX")
+  trap 'rm -rf "$download"' EXIT
+  aria2c --quiet --seed-time=0 --enable-dht=false --enable-dht6=false --bt-enable-lpd=false \\
+    --enable-peer-exchange=false --file-allocation=none --dir="$download" "$1"
+  zstd -dc "$download"/*/image.tar.zst |
+    tar --extract --xattrs --xattrs-include='*' --acls --numeric-owner --directory "$3"
+`
+
+async function startServer(resources: Resources, repository: string): Promise<void> {
+  const server = spawn(
+    SI,
+    ['server', '--repository', repository, '--host', '127.0.0.1', '--http-port', String(HTTP_PORT)],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  )
+  resources.defer(async () => {
+    if (server.exitCode === null && server.kill()) await once(server, 'exit')
+  })
+  const deadline = Date.now() + 20_000
+  while (Date.now() < deadline) {
+    const isUp = await fetch(`http://127.0.0.1:${HTTP_PORT}/images/golden/img.torrent`).then(
+      (response) => response.ok,
+      () => false,
+    )
+    if (isUp) return
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new Error('si-server did not come up within 20 s')
+}
+
+/** An ext4 on a loop device, made anew for each round; `inspect` reads what the round wrote to it. */
+async function createTarget(resources: Resources, directory: string) {
+  const device = await loopDisk(resources, { sizeBytes: DISK_BYTES })
+  const path = join(directory, 'target')
+  await mkdir(path)
+  const writtenBytes = async () => {
+    const stat = await readFile(`/sys/block/${basename(device)}/stat`, 'utf8')
+    return Number(stat.trim().split(/\s+/)[6]) * 512
+  }
+  let mounted = false
+  const unmount = async () => {
+    if (mounted) await runQuietly(['umount', path])
+    mounted = false
+  }
+  resources.defer(unmount)
+  let before = { written: 0, used: 0 }
+  const usedBytes = async () => {
+    const { blocks, bfree, bsize } = await statfs(path)
+    return (blocks - bfree) * bsize
+  }
+  return {
+    path,
+    renew: async () => {
+      await unmount()
+      await runQuietly(['mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0', device])
+      await runQuietly(['mount', device, path])
+      mounted = true
+      await runQuietly(['sync', '--file-system', path])
+      before = { written: await writtenBytes(), used: await usedBytes() }
+    },
+    inspect: async () => {
+      await runQuietly(['sync', '--file-system', path])
+      const content = (await usedBytes()) - before.used
+      return { 'written/content': ((await writtenBytes()) - before.written) / content }
+    },
+  }
+}
