@@ -1,0 +1,99 @@
+#!/bin/sh
+# Makes sure that the Debian packages which the demo, the tests and the benchmarks run are installed.
+# Installs what is missing when run as root; otherwise says precisely what is missing and exits 1.
+# Does nothing else, and takes a few milliseconds when all is there.
+set -eu
+
+# Each package and what it is for.
+packages='
+acl                 setfacl: ACLs on the golden client
+apt                 the mirror that the golden client is made from
+aria2               a foreign BitTorrent client: interoperability and benchmark
+attr                setfattr: extended attributes on the golden client
+btrfs-progs         mkfs.btrfs: a file system that deploy can make
+debootstrap         the golden client
+dosfstools          mkfs.vfat: EFI system partitions
+e2fsprogs           mkfs.ext4
+fdisk               sfdisk: partition tables
+iproute2            ip, tc: the network of the demo
+libcap2-bin         setcap: file capabilities on the golden client
+mktorrent           torrents made by somebody else
+mount               mount, umount, losetup
+openssh-client      ssh, ssh-keygen: capture
+openssh-server      sshd: capture tests
+procps              ps: memory figures
+rsync               compares the deployed trees with the golden one
+shellcheck          lints the shell scripts
+strace              proves how files are opened
+tar                 GNU tar
+transmission-cli    a second foreign BitTorrent client
+util-linux          lsblk, blkid, partx, unshare
+xfsprogs            mkfs.xfs
+zstd                reads images without us
+'
+names=$(printf '%s\n' "$packages" | while read -r name _; do printf '%s ' "$name"; done)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+  say "this is not a Debian system; install the equivalents of: $names"
+  exit 1
+fi
+
+# Prints the packages that are not fully installed.
+missing_packages() {
+  # shellcheck disable=SC2086 # a list of names
+  installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' $names 2>/dev/null) || :
+  for name in $names; do
+    case "
+$installed
+" in
+      *"
+installed $name
+"*) ;;
+      *) printf '%s ' "$name" ;;
+    esac
+  done
+}
+
+missing=$(missing_packages)
+[ -n "$missing" ] || exit 0
+missing=${missing% }
+
+if [ "$(id -u)" -ne 0 ]; then
+  say "missing Debian packages: $missing"
+  say "install them with: sudo apt-get install --no-install-recommends $missing"
+  exit 1
+fi
+
+# No package may start a service: invoke-rc.d asks policy-rc.d, and sshd is not left enabled.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+cleanup() { [ -z "$made_policy" ] || rm -f "$policy"; }
+trap cleanup EXIT
+trap 'exit 130' INT TERM HUP
+if [ ! -e "$policy" ]; then
+  made_policy=yes
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
+
+say "installing: $missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet >&2
+# shellcheck disable=SC2086 # a list of names
+apt-get install --yes --quiet --no-install-recommends $missing >&2
+case " $missing " in
+  *' openssh-server '*)
+    if command -v systemctl >/dev/null 2>&1; then
+      systemctl disable --quiet ssh.service ssh.socket >/dev/null 2>&1 || :
+    fi
+    ;;
+esac
+
+missing=$(missing_packages)
+if [ -n "$missing" ]; then
+  say "still missing after the installation: ${missing% }"
+  exit 1
+fi
+say 'done'
