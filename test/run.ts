@@ -2,7 +2,7 @@
 // `node test/run.ts` runs all; `node test/run.ts unit swarm` only the unit tests whose path has
 // "swarm" in it. With CI=true a skipped test is a failure: a check that did not happen is none.
 import { globSync } from 'node:fs'
-import { relative } from 'node:path'
+import { join, relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 
@@ -34,7 +34,7 @@ interface Totals {
   skipped: number
 }
 
-const root = `${import.meta.dirname}/..`
+const root = join(import.meta.dirname, '..')
 const isCi = process.env['CI'] === 'true'
 const words = process.argv.slice(2)
 const stageNames = STAGES.map((stage) => stage.name)

@@ -1,0 +1,20 @@
+// The least time in which a swarm can bring an image to all its nodes, whatever the protocol.
+// Source: Kumar and Ross, "Peer-Assisted File Distribution: The Minimum Distribution Time", 2006; the
+// pipeline term for whole pieces over equal links is (S/C)(1 + floor(log2 N)/M).
+
+export interface FluidLimitInput {
+  readonly sizeBytes: number
+  readonly nodeCount: number
+  readonly pieceCount: number
+  /** What each link carries in each direction, the server's as well as the nodes'. */
+  readonly linkBytesPerSecond: number
+}
+
+/** Seconds. */
+export function fluidLimitSeconds(input: FluidLimitInput): number {
+  const { sizeBytes, nodeCount, pieceCount, linkBytesPerSecond: rate } = input
+  const oneCopy = sizeBytes / rate
+  const allUploads = (nodeCount * sizeBytes) / (rate + nodeCount * rate)
+  const pipeline = oneCopy * (1 + Math.floor(Math.log2(nodeCount)) / pieceCount)
+  return Math.max(oneCopy, allUploads, pipeline)
+}

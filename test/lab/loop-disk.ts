@@ -1,0 +1,75 @@
+// Disks that are sparse files behind loop devices, and mounts. Partitions appear as /dev/loopNpM
+// only after partx: not every kernel reads partition tables by itself.
+import { truncate, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { run } from '../../src/host/host.ts'
+import { type Scope, waitFor } from './scope.ts'
+
+export interface LoopDisk {
+  /** Such as /dev/loop3. */
+  readonly device: string
+  readonly sizeBytes: number
+  /** /dev/loop3p1 for 1. */
+  partition(number: number): string
+}
+
+/** How long a device or mount may stay busy after its last user has gone. */
+const BUSY_DEADLINE_MS = 15_000
+
+/** A new empty disk, all zeros. It takes room only for what is written to it. */
+export async function createLoopDisk(
+  scope: Scope,
+  options: { readonly name: string; readonly sizeBytes: number },
+): Promise<LoopDisk> {
+  const file = join(scope.directory, `${options.name}.disk`)
+  await writeFile(file, '')
+  await truncate(file, options.sizeBytes)
+  scope.defer(`loop device of ${file}`, () => detachAll(file))
+  const { stdout } = await run('losetup', ['--find', '--show', file], { signal: scope.signal })
+  const device = stdout.trim()
+  return { device, sizeBytes: options.sizeBytes, partition: (number) => `${device}p${number}` }
+}
+
+/** Makes the partitions of the disk's table appear as devices. */
+export async function showPartitions(disk: LoopDisk): Promise<void> {
+  await run('partx', ['--update', disk.device])
+}
+
+async function detachAll(file: string): Promise<void> {
+  const { stdout } = await run('losetup', ['--noheadings', '--output', 'NAME', '-j', file])
+  for (const device of stdout.split('\n').filter((line) => line !== '')) {
+    await run('partx', ['--delete', device], { okExitCodes: [0, 1] })
+    await run('losetup', ['--detach', device])
+    await waitFor(
+      `the release of ${device}`,
+      async () => (await run('losetup', ['-j', file])).stdout === '',
+      { deadlineMs: BUSY_DEADLINE_MS },
+    )
+  }
+}
+
+/** Mounts a device on a folder, which is made when absent. */
+export async function mountDevice(
+  scope: Scope,
+  options: { readonly device: string; readonly at: string; readonly isReadOnly?: boolean },
+): Promise<void> {
+  await mkdir(options.at, { recursive: true })
+  scope.defer(`mount ${options.at}`, () => unmount(options.at))
+  const flags = options.isReadOnly === true ? ['-o', 'ro'] : []
+  await run('mount', [...flags, options.device, options.at], { signal: scope.signal })
+}
+
+async function unmount(directory: string): Promise<void> {
+  const isMounted = async () =>
+    (await run('mountpoint', ['--quiet', directory], { okExitCodes: [0, 1, 32] })).exitCode === 0
+  if (!(await isMounted())) return
+  await waitFor(
+    `unmounting ${directory}`,
+    async () => {
+      await run('umount', [directory], { okExitCodes: [0, 32] })
+      return !(await isMounted())
+    },
+    { deadlineMs: BUSY_DEADLINE_MS },
+  )
+}
