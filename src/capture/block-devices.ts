@@ -1,0 +1,178 @@
+// What lsblk, sfdisk and blkid of the golden client say, as values. Pure; bad output gives null or
+// nothing, never a half-read device. Specs: lsblk(8) --json, sfdisk(8) --json, blkid(8) -o export.
+import { z } from 'zod'
+
+export interface BlockDevice {
+  /** Kernel name, such as `sda1`. */
+  readonly name: string
+  /** Kernel name of the device it is part of, or null. */
+  readonly parent: string | null
+  /** lsblk's TYPE: disk, loop, part, lvm, crypt, raid1 … */
+  readonly type: string
+  /** `major:minor`. */
+  readonly device: string
+  readonly sizeBytes: number
+  readonly sectorBytes: number
+  readonly isRemovable: boolean
+}
+
+export interface PartitionTable {
+  readonly label: string
+  readonly sectorBytes: number
+  readonly partitions: readonly TablePartition[]
+}
+
+export interface TablePartition {
+  /** Kernel name of the partition's device. */
+  readonly device: string
+  readonly startBytes: number
+  readonly sizeBytes: number
+  readonly type: string
+  readonly uuid: string
+  readonly name: string
+  readonly attributes: string
+  readonly isBootable: boolean
+}
+
+export interface BlockDevices {
+  readonly nodes: readonly BlockDevice[]
+  /** By kernel name of the disk; null when its table was not understood. */
+  readonly tables: ReadonlyMap<string, PartitionTable | null>
+  /** blkid's values by kernel name of the partition. */
+  readonly contents: ReadonlyMap<string, BlkidValues>
+}
+
+export type BlkidValues = Readonly<Partial<Record<string, string>>>
+
+const wholeNumber = z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)])
+const truth = z.union([z.boolean(), z.enum(['0', '1']).transform((text) => text === '1')])
+
+const lsblkNode = z.object({
+  kname: z.string(),
+  pkname: z.string().nullable(),
+  type: z.string(),
+  'maj:min': z.string().transform((text) => text.trim()),
+  size: wholeNumber.nullable(),
+  'log-sec': wholeNumber,
+  rm: truth,
+  get children() {
+    return z.array(lsblkNode).optional()
+  },
+})
+
+const lsblkOutput = z.object({ blockdevices: z.array(lsblkNode) })
+
+/** Null when it is no lsblk output. A device below two parents is listed once for each. */
+export function parseLsblk(text: string): BlockDevice[] | null {
+  const parsed = lsblkOutput.safeParse(parseJson(text))
+  if (!parsed.success) return null
+  const flatten = (node: z.infer<typeof lsblkNode>): BlockDevice[] => [
+    {
+      name: node.kname,
+      parent: node.pkname,
+      type: node.type,
+      device: node['maj:min'],
+      sizeBytes: node.size ?? 0,
+      sectorBytes: node['log-sec'],
+      isRemovable: node.rm,
+    },
+    ...(node.children ?? []).flatMap(flatten),
+  ]
+  return parsed.data.blockdevices.flatMap(flatten)
+}
+
+const sfdiskOutput = z.object({
+  partitiontable: z.object({
+    label: z.string(),
+    unit: z.literal('sectors'),
+    sectorsize: z.number().int().positive().default(512),
+    partitions: z
+      .array(
+        z.object({
+          node: z.string(),
+          start: z.number().int().nonnegative(),
+          size: z.number().int().nonnegative(),
+          type: z.string(),
+          uuid: z.string().default(''),
+          name: z.string().default(''),
+          attrs: z.string().default(''),
+          bootable: z.boolean().default(false),
+        }),
+      )
+      .default([]),
+  }),
+})
+
+/** Null when it is no sfdisk output. Sectors become bytes. */
+export function parseSfdisk(text: string): PartitionTable | null {
+  const parsed = sfdiskOutput.safeParse(parseJson(text))
+  if (!parsed.success) return null
+  const { label, sectorsize, partitions } = parsed.data.partitiontable
+  return {
+    label,
+    sectorBytes: sectorsize,
+    partitions: partitions.map((partition) => ({
+      device: partition.node.slice(partition.node.lastIndexOf('/') + 1),
+      startBytes: partition.start * sectorsize,
+      sizeBytes: partition.size * sectorsize,
+      type: partition.type,
+      uuid: partition.uuid,
+      name: partition.name,
+      attributes: partition.attrs,
+      isBootable: partition.bootable,
+    })),
+  }
+}
+
+/** `blkid -o export`: KEY=value lines, values with backslashes before special characters. */
+export function parseBlkid(text: string): BlkidValues {
+  const values: Record<string, string> = {}
+  for (const line of text.split('\n')) {
+    const match = /^([A-Z][A-Z0-9_]*)=(.*)$/.exec(line)
+    if (match?.[1] !== undefined) values[match[1]] = (match[2] ?? '').replace(/\\(.)/g, '$1')
+  }
+  return values
+}
+
+/** blkid counts partitions in units of 512 bytes whatever the disk's sector size. */
+const BLKID_SECTOR_BYTES = 512
+
+/** The partition as blkid alone describes it, where there is no sfdisk; null without PART_ENTRY_*. */
+export function partitionFromBlkid(device: string, values: BlkidValues): TablePartition | null {
+  const { PART_ENTRY_SCHEME: scheme, PART_ENTRY_TYPE: type } = values
+  const start = Number(values['PART_ENTRY_OFFSET'])
+  const size = Number(values['PART_ENTRY_SIZE'])
+  if (scheme === undefined || type === undefined || !(start >= 0) || !(size >= 0)) return null
+  const flags = /^0x[0-9a-f]+$/i.test(values['PART_ENTRY_FLAGS'] ?? '')
+    ? BigInt(values['PART_ENTRY_FLAGS'] ?? '0')
+    : 0n
+  return {
+    device,
+    startBytes: start * BLKID_SECTOR_BYTES,
+    sizeBytes: size * BLKID_SECTOR_BYTES,
+    type: type.replace(/^0x/, ''),
+    uuid: values['PART_ENTRY_UUID'] ?? '',
+    name: values['PART_ENTRY_NAME'] ?? '',
+    attributes: scheme === 'gpt' ? formatGptAttributes(flags) : '',
+    isBootable: scheme === 'dos' && (flags & 0x80n) !== 0n,
+  }
+}
+
+const GPT_ATTRIBUTES = ['RequiredPartition', 'NoBlockIOProtocol', 'LegacyBIOSBootable']
+const GPT_TYPE_SPECIFIC_BITS = Array.from({ length: 16 }, (_, index) => 48 + index)
+
+/** The GPT attribute bits in sfdisk's words, such as `LegacyBIOSBootable GUID:63`. */
+function formatGptAttributes(flags: bigint): string {
+  const isSet = (bit: number) => (flags & (1n << BigInt(bit))) !== 0n
+  const words = GPT_ATTRIBUTES.filter((_, bit) => isSet(bit))
+  const bits = GPT_TYPE_SPECIFIC_BITS.filter(isSet)
+  return [...words, ...(bits.length === 0 ? [] : [`GUID:${bits.join(',')}`])].join(' ')
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

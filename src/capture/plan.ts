@@ -1,0 +1,85 @@
+// From what the probe found to what will be captured. Pure.
+import { join } from 'node:path'
+import type { DiskLayout } from '../image/image.ts'
+import { usedBytesOf } from './estimate.ts'
+import { buildExcludes } from './excludes.ts'
+import { buildLayout, hasEfiSystemPartition } from './layout.ts'
+import { chooseMounts, relativeToRoot, type CapturedMounts } from './mounts.ts'
+import type { ProbeFacts } from './probe.ts'
+
+export interface CapturePlan {
+  readonly facts: ProbeFacts
+  readonly captured: CapturedMounts
+  /** In the form `/path`. */
+  readonly excludes: readonly string[]
+  /** Undefined when nothing on the golden client knows it. */
+  readonly usedBytes: number | undefined
+  readonly source: {
+    readonly host: string
+    readonly operatingSystem: string
+    readonly architecture: string
+    readonly kernel: string
+  }
+  readonly boot: { readonly method: 'bios' | 'uefi' | 'none' }
+  readonly layout: DiskLayout | null
+  readonly fstab: string
+  readonly notes: readonly string[]
+}
+
+export interface PlanOptions {
+  readonly root: string
+  readonly excludes: readonly string[]
+  readonly useDefaultExcludes: boolean
+  /** Left out when it lies inside the tree; null when it is on another machine. */
+  readonly repositoryDirectory: string | null
+}
+
+export function planCapture(facts: ProbeFacts, options: PlanOptions): CapturePlan {
+  const removable = facts.devices?.nodes.filter(({ isRemovable }) => isRemovable) ?? []
+  const captured = chooseMounts(facts.mounts, new Set(removable.map(({ device }) => device)))
+  const { layout, notes } = buildLayout({ ...facts, mounts: captured.mounts })
+  const swapFiles = facts.swaps.filter(({ isFile }) => isFile)
+  const images =
+    options.repositoryDirectory === null
+      ? undefined
+      : relativeToRoot(join(options.repositoryDirectory, 'images'), options.root)
+  return {
+    facts,
+    captured,
+    excludes: buildExcludes({
+      useDefaults: options.useDefaultExcludes,
+      patterns: options.excludes,
+      mountPoints: captured.mountPoints,
+      paths: [
+        ...captured.duplicates.map((path) => ({ path, contentOnly: true })),
+        ...swapFiles.map(({ path }) => ({ path, contentOnly: false })),
+        ...(images === undefined ? [] : [{ path: images, contentOnly: false }]),
+      ],
+    }),
+    usedBytes: usedBytesOf(facts, captured),
+    source: {
+      host: facts.host,
+      operatingSystem: facts.operatingSystem,
+      architecture: facts.architecture,
+      kernel: facts.kernel,
+    },
+    boot: { method: bootMethod(facts, layout, options.root === '/') },
+    layout,
+    fstab: facts.fstab,
+    notes: [
+      ...notes,
+      ...swapFiles.map(({ path }) => `Swap file ${path} is left out: create it anew on targets`),
+    ],
+  }
+}
+
+/** A running machine tells by its firmware; a tree only by the partitions below it. */
+function bootMethod(
+  facts: ProbeFacts,
+  layout: DiskLayout | null,
+  isMachine: boolean,
+): 'bios' | 'uefi' | 'none' {
+  if (facts.hasEfiFirmware || (!isMachine && hasEfiSystemPartition(layout))) return 'uefi'
+  const isPc = /^(?:x86_64|i[3-6]86)$/.test(facts.architecture)
+  return isPc && (isMachine || layout !== null) ? 'bios' : 'none'
+}

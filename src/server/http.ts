@@ -1,0 +1,98 @@
+// The HTTP side of the image server: tracker, torrents, the list of images. Invariant: names in URLs
+// pass the repository's parsers before they touch a path. Everything is read-only.
+import { readFile } from 'node:fs/promises'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { isSiError } from '../core/core.ts'
+import {
+  parseImageName,
+  parseImageVersion,
+  type ImageReference,
+  type Repository,
+} from '../repository/repository.ts'
+import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
+import type { Tracker } from '../tracker/tracker.ts'
+import { renderIndex, type ImageStatus } from './image-index.ts'
+
+export interface HttpOptions {
+  readonly repository: Repository
+  readonly tracker: Tracker
+  /** Announce URL to put into torrents; left out: the address that the request used. */
+  readonly announceUrl?: string | undefined
+  readonly status: () => readonly ImageStatus[]
+}
+
+export function createHttp(options: HttpOptions): FastifyInstance {
+  const app = Fastify({ logger: false, forceCloseConnections: true, exposeHeadRoutes: true })
+  app.setErrorHandler((error, _request, reply) => sendError(error, reply))
+  const track = (request: FastifyRequest, reply: FastifyReply) => {
+    reply.hijack()
+    options.tracker.handle(request.raw, reply.raw)
+  }
+  app.get('/announce', { exposeHeadRoute: false }, track)
+  app.get('/scrape', { exposeHeadRoute: false }, track)
+  app.get('/health', () => ({ status: 'ok' }))
+  app.get('/', (_request, reply) =>
+    reply.type('text/html; charset=utf-8').send(renderIndex(options.status())),
+  )
+  app.get('/images', () => options.status())
+  app.get<{ Params: ImageParams }>('/images/:name/img.torrent', (request, reply) =>
+    sendTorrent(request, reply, options),
+  )
+  app.get<{ Params: ImageParams }>('/images/:name/:version/img.torrent', (request, reply) =>
+    sendTorrent(request, reply, options),
+  )
+  return app
+}
+
+interface ImageParams {
+  readonly name: string
+  readonly version?: string
+}
+
+async function sendTorrent(
+  request: FastifyRequest<{ Params: ImageParams }>,
+  reply: FastifyReply,
+  options: HttpOptions,
+): Promise<FastifyReply> {
+  const image = await findImage(options.repository, request.params)
+  const { infoBytes, trackers } = parseMetainfo(await readFile(image.torrentPath))
+  const own = options.announceUrl ?? `http://${addressedHost(request)}/announce`
+  const others = trackers.map((tier) => tier.filter((url) => url !== own))
+  const tiers = [[own], ...others.filter((tier) => tier.length > 0)]
+  return reply
+    .type('application/x-bittorrent')
+    .header('content-disposition', `attachment; filename="${image.name}-${image.version}.torrent"`)
+    .header('cache-control', 'no-cache')
+    .send(encodeMetainfo({ infoBytes, trackers: tiers, createdBy: 'SwarmImager' }))
+}
+
+async function findImage(repository: Repository, params: ImageParams): Promise<ImageReference> {
+  const { name, version } = params
+  return repository.open(
+    parseImageName(name),
+    version === undefined || version === 'latest' ? undefined : parseImageVersion(version),
+  )
+}
+
+/** The host and port the client typed; it reached us there, so its tracker client will as well. */
+function addressedHost(request: FastifyRequest): string {
+  const { host } = request.headers
+  if (host !== undefined && /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.test(host)) {
+    return host
+  }
+  const { localAddress = '127.0.0.1', localPort = 80 } = request.socket
+  const address = localAddress.replace(/^::ffff:/, '')
+  return `${address.includes(':') ? `[${address}]` : address}:${localPort}`
+}
+
+function sendError(error: unknown, reply: FastifyReply): FastifyReply {
+  if (isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) return reply.code(404).send(describe(error))
+  if (isSiError(error, 'ERR_SI_IMAGE_NAME')) return reply.code(400).send(describe(error))
+  if (isSiError(error)) return reply.code(500).send(describe(error))
+  const status = (error as { readonly statusCode?: number }).statusCode ?? 500
+  return reply.code(status).send({ code: 'ERR_SI_INTERNAL', message: String(error) })
+}
+
+function describe(error: { readonly code: string; readonly message: string }) {
+  return { code: error.code, message: error.message }
+}

@@ -1,0 +1,65 @@
+// What si-seed runs: images that lie in folders are offered to the swarms that their trackers know.
+// Invariant: nothing is written and nothing is downloaded.
+import { readFile } from 'node:fs/promises'
+import { throwIfAborted } from '../core/core.ts'
+import { createSwarm, type TorrentStats } from '../swarm/swarm.ts'
+import { parseMetainfo, type Metainfo } from '../torrent/torrent.ts'
+import type { Log } from './log.ts'
+import { seed } from './seeded-images.ts'
+
+export interface SeedSource {
+  readonly torrentPath: string
+  /** Where the torrent's files lie; in a repository the folder of the version. */
+  readonly directory: string
+}
+
+export interface SeederOptions {
+  readonly sources: readonly SeedSource[]
+  readonly host: string
+  /** 0 means any free port. */
+  readonly peerPort: number
+  /** Announced to besides the trackers that the torrents name. */
+  readonly trackers: readonly string[]
+  readonly log: Log
+}
+
+export interface RunningSeeder {
+  readonly peerPort: number
+  torrents(): readonly { readonly metainfo: Metainfo; readonly stats: TorrentStats }[]
+  close(): Promise<void>
+}
+
+/**
+ * Seeds until close() or until the signal fires. Throws ERR_SI_LISTEN, ERR_SI_TORRENT_FORMAT,
+ * ERR_SI_INTEGRITY when a file is missing or has a wrong size.
+ */
+export async function startSeeder(
+  options: SeederOptions,
+  signal: AbortSignal,
+): Promise<RunningSeeder> {
+  throwIfAborted(signal)
+  const { host, peerPort, trackers, log } = options
+  const onNote = (text: string) => log.info({}, text)
+  const swarm = await createSwarm({ host, port: peerPort, role: 'node', onNote })
+  let closing: Promise<void> | undefined
+  const close = () => (closing ??= swarm.close())
+  try {
+    const seeded = []
+    for (const { torrentPath, directory } of options.sources) {
+      const metainfo = parseMetainfo(await readFile(torrentPath))
+      const torrent = await seed(swarm, metainfo, { directory, trackers })
+      seeded.push({ metainfo, torrent })
+      log.info({ image: metainfo.name, infoHash: metainfo.infoHash }, 'seeding')
+    }
+    throwIfAborted(signal)
+    signal.addEventListener('abort', () => void close(), { once: true })
+    return {
+      peerPort: swarm.port,
+      torrents: () => seeded.map(({ metainfo, torrent }) => ({ metainfo, stats: torrent.stats() })),
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

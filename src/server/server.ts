@@ -1,0 +1,130 @@
+// The door of server: the image server (tracker, seeder of the whole repository, HTTP) and the plain
+// seeder. Invariant: a new image is seeded and a removed one is not, without a restart.
+import { errnoOf, messageOf, SiError, throwIfAborted } from '../core/core.ts'
+import type { Repository } from '../repository/repository.ts'
+import { createSwarm } from '../swarm/swarm.ts'
+import { createTracker } from '../tracker/tracker.ts'
+import { createHttp } from './http.ts'
+import type { ImageStatus } from './image-index.ts'
+import type { Log } from './log.ts'
+import { watchRepository } from './repository-watch.ts'
+import { createSeededImages, type SeededImage } from './seeded-images.ts'
+import type { FastifyInstance } from 'fastify'
+
+export type { ImageStatus } from './image-index.ts'
+export { silentLog } from './log.ts'
+export type { Log } from './log.ts'
+export { startSeeder } from './seeder.ts'
+export type { RunningSeeder, SeederOptions, SeedSource } from './seeder.ts'
+
+export interface ServerOptions {
+  readonly repository: Repository
+  /** Address to listen on: `0.0.0.0`, `::`, `10.0.0.1`. */
+  readonly host: string
+  /** 0 means any free port, also for `peerPort`. */
+  readonly httpPort: number
+  readonly peerPort: number
+  /** For servers behind a proxy; left out: torrents name the address by which they were fetched. */
+  readonly announceUrl?: string
+  /** How often nodes announce; 15 000 to 30 000 suits a cluster. */
+  readonly announceIntervalMs?: number
+  readonly log: Log
+}
+
+export interface RunningServer {
+  readonly httpPort: number
+  readonly peerPort: number
+  images(): readonly ImageStatus[]
+  /** Looks into the repository now instead of at the next change. */
+  rescan(): Promise<void>
+  close(): Promise<void>
+}
+
+const ANNOUNCE_INTERVAL_MS = 20_000
+
+/**
+ * Serves until close() or until the signal fires. Throws ERR_SI_LISTEN when a port is taken or not
+ * allowed, ERR_SI_ABORTED.
+ */
+export async function startServer(
+  options: ServerOptions,
+  signal: AbortSignal,
+): Promise<RunningServer> {
+  throwIfAborted(signal)
+  const { repository, host, log } = options
+  const closers: (() => void | Promise<void>)[] = []
+  const close = createClose(closers)
+  try {
+    const onNote = (text: string) => log.info({}, text)
+    const swarm = await createSwarm({ host, port: options.peerPort, role: 'server', onNote })
+    closers.push(() => swarm.close())
+    const tracker = createTracker({
+      intervalMs: options.announceIntervalMs ?? ANNOUNCE_INTERVAL_MS,
+      isKnown: (infoHash) => seeded.get(infoHash) !== undefined,
+      seederPort: (infoHash) => (seeded.get(infoHash) === undefined ? undefined : swarm.port),
+    })
+    closers.push(() => tracker.close())
+    const onRemoved = tracker.forget
+    const seeded = createSeededImages({ swarm, trackers: [], log, onRemoved })
+    closers.push(() => seeded.close())
+    const status = () =>
+      seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
+    const { announceUrl } = options
+    const http = createHttp({ repository, tracker, announceUrl, status })
+    closers.push(() => http.close())
+    const httpPort = await listen(http, host, options.httpPort)
+    const watch = await watchRepository(repository, (images) => seeded.update(images), { log })
+    closers.push(() => watch.close())
+    await watch.rescan()
+    throwIfAborted(signal)
+    signal.addEventListener('abort', () => void close(), { once: true })
+    return { httpPort, peerPort: swarm.port, images: status, rescan: watch.rescan, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Closes in reverse order of opening, once. */
+function createClose(closers: (() => void | Promise<void>)[]): () => Promise<void> {
+  let closing: Promise<void> | undefined
+  const closeAll = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  return () => (closing ??= closeAll())
+}
+
+async function listen(http: FastifyInstance, host: string, port: number): Promise<number> {
+  try {
+    await http.listen({ host, port })
+  } catch (error) {
+    const code = errnoOf(error)
+    const isTaken = code === 'EADDRINUSE'
+    throw new SiError(
+      'ERR_SI_LISTEN',
+      `Cannot listen on ${host} port ${port}: ${isTaken ? 'it is in use' : messageOf(error)}`,
+      {
+        hint: isTaken
+          ? 'End the other program, or choose another port'
+          : 'Choose an address of this machine and a port that this user may use',
+        cause: error,
+      },
+    )
+  }
+  const address = http.server.address()
+  return typeof address === 'object' && address !== null ? address.port : port
+}
+
+function statusOf(seeded: SeededImage, peerCount: number): ImageStatus {
+  const { image, metainfo, torrent } = seeded
+  return {
+    name: image.name,
+    version: image.version,
+    infoHash: metainfo.infoHash,
+    sizeBytes: metainfo.lengthBytes,
+    pieceLengthBytes: metainfo.pieceLengthBytes,
+    torrent: `/images/${image.name}/${image.version}/img.torrent`,
+    peerCount,
+    uploadedBytes: torrent.stats().uploadedBytes,
+  }
+}
