@@ -1,20 +1,19 @@
 // Capture of a local tree against `tar -c | zstd -3 -T2` of the very same tree, both from a warm cache.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BenchOptions } from './bench.ts'
 import { copyGoldenTree, SI } from './golden-tree.ts'
 import { compete, type Row } from './measure.ts'
+import { withScope } from '../lab/scope.ts'
 
 export async function benchCapture(options: BenchOptions): Promise<readonly Row[]> {
-  const directory = await mkdtemp(join(tmpdir(), 'si-bench-capture-'))
-  try {
+  return withScope(async ({ directory }) => {
     const golden = await copyGoldenTree(directory, options.sources)
     const repository = join(directory, 'repository')
     const plain = join(directory, 'plain.tar.zst')
     const pipeline =
       'tar --create --format=posix --xattrs --acls --sparse --numeric-owner -C "$1" . | zstd -3 -T2 -q -o "$2"'
-    return await compete(
+    return compete(
       [
         {
           name: 'tar -c | zstd -3 -T2',
@@ -38,7 +37,5 @@ export async function benchCapture(options: BenchOptions): Promise<readonly Row[
       ],
       options.rounds,
     )
-  } finally {
-    await rm(directory, { recursive: true, force: true })
-  }
+  })
 }

@@ -1,23 +1,21 @@
 // One node from one seeder on loopback against `aria2c` followed by `zstd -dc | tar -x`, both from the
 // same si-server onto the same freshly made ext4 on a loop device; with the bytes that reached the disk.
 import { spawn } from 'node:child_process'
-import { mkdtemp, mkdir, readFile, rm, statfs } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { once } from 'node:events'
 import type { BenchOptions } from './bench.ts'
 import { copyGoldenTree, SI } from './golden-tree.ts'
 import { compete, runQuietly, type Row } from './measure.ts'
-import { loopDisk } from '../lab/loop-disk.ts'
-import { withResources, type Resources } from '../lab/resources.ts'
+import { createLoopDisk } from '../lab/loop-disk.ts'
+import { withScope, waitFor, type Scope } from '../lab/scope.ts'
 
 const HTTP_PORT = 18_080
 const DISK_BYTES = 8 * 2 ** 30
 
 export async function benchDeploy(options: BenchOptions): Promise<readonly Row[]> {
-  return withResources(async (resources) => {
-    const directory = await mkdtemp(join(tmpdir(), 'si-bench-deploy-'))
-    resources.defer(() => rm(directory, { recursive: true, force: true }))
+  return withScope(async (scope) => {
+    const { directory } = scope
     const golden = await copyGoldenTree(directory, options.sources)
     const repository = join(directory, 'repository')
     await runQuietly([
@@ -30,8 +28,8 @@ export async function benchDeploy(options: BenchOptions): Promise<readonly Row[]
       '--repository',
       repository,
     ])
-    await startServer(resources, repository)
-    const target = await createTarget(resources, directory)
+    await startServer(scope, repository)
+    const target = await createTarget(scope)
     const url = `http://127.0.0.1:${HTTP_PORT}/images/golden/img.torrent`
     return compete(
       [
@@ -74,31 +72,28 @@ const ARIA2_AND_TAR = `
     tar --extract --xattrs --xattrs-include='*' --acls --numeric-owner --directory "$3"
 `
 
-async function startServer(resources: Resources, repository: string): Promise<void> {
+async function startServer(scope: Scope, repository: string): Promise<void> {
   const server = spawn(
     SI,
     ['server', '--repository', repository, '--host', '127.0.0.1', '--http-port', String(HTTP_PORT)],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   )
-  resources.defer(async () => {
+  scope.defer('si-server', async () => {
     if (server.exitCode === null && server.kill()) await once(server, 'exit')
   })
-  const deadline = Date.now() + 20_000
-  while (Date.now() < deadline) {
-    const isUp = await fetch(`http://127.0.0.1:${HTTP_PORT}/images/golden/img.torrent`).then(
+  const url = `http://127.0.0.1:${HTTP_PORT}/images/golden/img.torrent`
+  const isUp = () =>
+    fetch(url).then(
       (response) => response.ok,
       () => false,
     )
-    if (isUp) return
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  throw new Error('si-server did not come up within 20 s')
+  await waitFor('the start of si-server', isUp, { deadlineMs: 20_000, signal: scope.signal })
 }
 
 /** An ext4 on a loop device, made anew for each round; `inspect` reads what the round wrote to it. */
-async function createTarget(resources: Resources, directory: string) {
-  const device = await loopDisk(resources, { sizeBytes: DISK_BYTES })
-  const path = join(directory, 'target')
+async function createTarget(scope: Scope) {
+  const { device } = await createLoopDisk(scope, { name: 'target', sizeBytes: DISK_BYTES })
+  const path = join(scope.directory, 'target')
   await mkdir(path)
   const writtenBytes = async () => {
     const stat = await readFile(`/sys/block/${basename(device)}/stat`, 'utf8')
@@ -109,7 +104,7 @@ async function createTarget(resources: Resources, directory: string) {
     if (mounted) await runQuietly(['umount', path])
     mounted = false
   }
-  resources.defer(unmount)
+  scope.defer(path, unmount)
   let before = { written: 0, used: 0 }
   const usedBytes = async () => {
     const { blocks, bfree, bsize } = await statfs(path)

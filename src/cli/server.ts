@@ -1,0 +1,66 @@
+// si-server: tracker, seeder of every image in the repository, and HTTP, in the foreground.
+import { jsonOption, portOption, repositoryOption } from './arguments.ts'
+import { createCommandLog, untilInterrupted } from './command-log.ts'
+import { createCommand } from './command.ts'
+import type { Io } from './io.ts'
+import { Option, type Command } from 'commander'
+
+interface ServerFlags {
+  readonly repository: string
+  readonly host: string
+  readonly httpPort: number
+  readonly peerPort: number
+  readonly announceUrl?: string
+  readonly json?: true
+}
+
+export function createServerCommand(io: Io): Command {
+  return createCommand({
+    name: 'server',
+    summary: 'Serve the repository: tracker, seeder and HTTP in one process, until Ctrl-C',
+    examples: [
+      'si-server                                       all images of /var/lib/swarmimager',
+      'si-server --repository /srv/images --http-port 80',
+    ],
+    exitCodes: [0, 1, 2],
+  })
+    .addOption(repositoryOption())
+    .addOption(
+      new Option('--host <address>', 'address to listen on').env('SI_HOST').default('0.0.0.0'),
+    )
+    .addOption(portOption('--http-port', 'port for tracker and torrents', 'SI_HTTP_PORT', 8080))
+    .addOption(portOption('--peer-port', 'port for peers', 'SI_PEER_PORT', 6881))
+    .addOption(
+      new Option(
+        '--announce-url <url>',
+        'tracker address to write into torrents (default: the address that fetched them)',
+      ).env('SI_ANNOUNCE_URL'),
+    )
+    .addOption(jsonOption())
+    .action((flags: ServerFlags) => runServer(flags, io))
+}
+
+async function runServer(flags: ServerFlags, io: Io): Promise<void> {
+  const { openRepository } = await import('../repository/repository.ts')
+  const { startServer } = await import('../server/server.ts')
+  const log = createCommandLog(io, { command: 'si-server', json: flags.json === true })
+  const { announceUrl, host } = flags
+  const server = await startServer(
+    {
+      repository: await openRepository(flags.repository),
+      host,
+      httpPort: flags.httpPort,
+      peerPort: flags.peerPort,
+      ...(announceUrl === undefined ? {} : { announceUrl }),
+      log,
+    },
+    io.signal,
+  )
+  const shownHost = host.includes(':') ? `[${host}]` : host
+  log.info(
+    { images: server.images().length, peerPort: server.peerPort },
+    `serving ${flags.repository} on http://${shownHost}:${server.httpPort}/`,
+  )
+  await untilInterrupted(io.signal)
+  await server.close()
+}
