@@ -1,0 +1,20 @@
+// The door of image: a tar stream becomes pack, manifest and torrent, and back. Format: FORMAT.md.
+export type { ChunkTable } from './chunk-table.ts'
+export { chunkingFor, type ChunkingParameters } from './chunker.ts'
+export { imageFilesOf, type FilePieces, type ImageFilePieces } from './image-torrent.ts'
+export type { EntryType, ManifestEntry, Xattr } from './manifest-entry.ts'
+export {
+  parseManifestHeader,
+  type DiskLayout,
+  type HeaderFacts,
+  type LayoutDisk,
+  type LayoutFileSystem,
+  type LayoutPartition,
+  type ManifestHeader,
+} from './manifest-header.ts'
+export { readManifest, type Manifest } from './manifest-reader.ts'
+export { checkPieceLength, choosePieceLengthBytes, IMAGE_FILES } from './pack-layout.ts'
+export type { TarSource } from './pack-line.ts'
+export { decodePiece, verifyPiece } from './piece.ts'
+export type { SparseExtent } from './sparse-map.ts'
+export { writeImage, type WriteImageOptions, type WrittenImage } from './write-image.ts'

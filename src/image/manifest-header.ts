@@ -1,0 +1,193 @@
+// The first record of a manifest: what the image is, where it comes from, how large everything is.
+// Invariant: a header that was read has numbers that agree with each other. Spec: FORMAT.md §4.1.
+import { z } from 'zod'
+import { messageOf, SiError } from '../core/core.ts'
+import { isPieceLength, MAXIMUM_PIECE_LENGTH_BYTES } from './pack-layout.ts'
+import { TAR_BLOCK_BYTES } from './tar-header.ts'
+
+export interface LayoutFileSystem {
+  /** ext4, xfs, vfat, swap, btrfs … */
+  readonly type: string
+  readonly uuid: string
+  readonly label: string
+  /** `/`, `/srv` …; null for swap and for what was not mounted. */
+  readonly mountPoint: string | null
+  readonly mountOptions: string
+  readonly usedBytes: number
+}
+
+export interface LayoutPartition {
+  readonly number: number
+  readonly startBytes: number
+  readonly sizeBytes: number
+  /** A GUID on GPT, two hexadecimal digits on msdos. */
+  readonly typeCode: string
+  readonly name: string
+  readonly uuid: string
+  readonly attributes: string
+  readonly bootable: boolean
+  readonly fileSystem: LayoutFileSystem | null
+}
+
+export interface LayoutDisk {
+  /** As on the golden client, such as sda. */
+  readonly name: string
+  readonly sizeBytes: number
+  readonly sectorBytes: number
+  readonly label: 'gpt' | 'dos'
+  readonly partitions: readonly LayoutPartition[]
+}
+
+export interface DiskLayout {
+  readonly disks: readonly LayoutDisk[]
+}
+
+/** What the capture knows about the source; the writer adds the rest of the header. */
+export interface HeaderFacts {
+  readonly name: string
+  readonly version: string
+  /** ISO 8601, UTC. */
+  readonly createdAt: string
+  readonly source: {
+    readonly host: string
+    /** PRETTY_NAME of os-release. */
+    readonly operatingSystem: string
+    /** `uname -m`. */
+    readonly architecture: string
+    /** `uname -r`. */
+    readonly kernel: string
+  }
+  readonly boot: { readonly method: 'bios' | 'uefi' | 'none' }
+  /** Null when the source was a directory. */
+  readonly layout: DiskLayout | null
+  /** /etc/fstab of the source. */
+  readonly fstab: string
+  readonly excludes: readonly string[]
+  /** Paths that tar reported as changed while it read them. */
+  readonly changedFiles: readonly string[]
+}
+
+export interface ManifestHeader extends HeaderFacts {
+  readonly format: 'swarmimager-image'
+  readonly formatVersion: 1
+  readonly kind: 'tar'
+  readonly pieceLengthBytes: number
+  readonly chunking: {
+    readonly averageBytes: number
+    readonly minimumBytes: number
+    readonly maximumBytes: number
+  }
+  readonly zstdLevel: number
+  readonly tarBytes: number
+  readonly packBytes: number
+  /** Sum of file data; holes are not counted. */
+  readonly contentBytes: number
+  readonly entryCount: number
+  readonly chunkCount: number
+  readonly pieceCount: number
+}
+
+const count = z.int().nonnegative()
+const line = z.string().max(4096)
+
+const fileSystemSchema = z.strictObject({
+  type: line,
+  uuid: line,
+  label: line,
+  mountPoint: line.nullable(),
+  mountOptions: line,
+  usedBytes: count,
+})
+
+const partitionSchema = z.strictObject({
+  number: z.int().min(1).max(4096),
+  startBytes: count,
+  sizeBytes: count,
+  typeCode: line,
+  name: line,
+  uuid: line,
+  attributes: line,
+  bootable: z.boolean(),
+  fileSystem: fileSystemSchema.nullable(),
+})
+
+const diskSchema = z.strictObject({
+  name: line,
+  sizeBytes: count,
+  sectorBytes: z.int().min(512).max(65536),
+  label: z.enum(['gpt', 'dos']),
+  partitions: z.array(partitionSchema).max(4096),
+})
+
+const chunkingSchema = z.strictObject({
+  averageBytes: z.int().multipleOf(TAR_BLOCK_BYTES).positive(),
+  minimumBytes: z.int().multipleOf(TAR_BLOCK_BYTES).positive(),
+  maximumBytes: z.int().multipleOf(TAR_BLOCK_BYTES).max(MAXIMUM_PIECE_LENGTH_BYTES),
+})
+
+const headerSchema: z.ZodType<ManifestHeader> = z.strictObject({
+  format: z.literal('swarmimager-image'),
+  formatVersion: z.literal(1),
+  kind: z.literal('tar'),
+  name: line.min(1),
+  version: line.min(1),
+  createdAt: z.iso.datetime(),
+  source: z.strictObject({ host: line, operatingSystem: line, architecture: line, kernel: line }),
+  boot: z.strictObject({ method: z.enum(['bios', 'uefi', 'none']) }),
+  layout: z.strictObject({ disks: z.array(diskSchema).max(1024) }).nullable(),
+  fstab: z.string().max(1024 * 1024),
+  excludes: z.array(line),
+  changedFiles: z.array(z.string()),
+  pieceLengthBytes: z.int().refine(isPieceLength, 'is not a piece length'),
+  chunking: chunkingSchema,
+  zstdLevel: z.int(),
+  tarBytes: count,
+  packBytes: count,
+  contentBytes: count,
+  entryCount: count,
+  chunkCount: count,
+  pieceCount: count,
+})
+
+/** The value of the first record → header. Throws ERR_SI_MANIFEST_FORMAT. */
+export function parseManifestHeader(value: unknown): ManifestHeader {
+  checkVersion(value)
+  const result = headerSchema.safeParse(value)
+  if (!result.success) {
+    const issue = result.error.issues[0]
+    const where = issue?.path.join('.') || 'header'
+    throw new SiError(
+      'ERR_SI_MANIFEST_FORMAT',
+      `Cannot read manifest: ${where}: ${issue?.message ?? messageOf(result.error)}`,
+    )
+  }
+  const fault = headerFault(result.data)
+  if (fault !== undefined) {
+    throw new SiError('ERR_SI_MANIFEST_FORMAT', `Cannot read manifest: ${fault}`)
+  }
+  return result.data
+}
+
+/** A later format deserves its own words, not a list of fields this program does not know. */
+function checkVersion(value: unknown): void {
+  const record = value as { format?: unknown; formatVersion?: unknown; kind?: unknown } | null
+  const isOurs = typeof record === 'object' && record?.format === 'swarmimager-image'
+  if (!isOurs || (record.formatVersion === 1 && record.kind === 'tar')) return
+  const found = `version ${String(record.formatVersion)}, kind ${String(record.kind)}`
+  throw new SiError('ERR_SI_MANIFEST_FORMAT', `This program cannot read images of ${found}`, {
+    hint: 'Install a newer SwarmImager',
+  })
+}
+
+function headerFault(header: ManifestHeader): string | undefined {
+  const { tarBytes, packBytes, pieceCount, chunkCount, entryCount, chunking } = header
+  if (tarBytes % TAR_BLOCK_BYTES !== 0 || tarBytes === 0) return 'tarBytes is no size of a tar'
+  if (pieceCount !== Math.ceil(packBytes / header.pieceLengthBytes)) {
+    return 'pieceCount does not fit packBytes'
+  }
+  if (chunkCount < pieceCount) return 'there are fewer chunks than pieces'
+  if (chunkCount > tarBytes / TAR_BLOCK_BYTES) return 'there are more chunks than tar blocks'
+  if (entryCount > tarBytes / TAR_BLOCK_BYTES) return 'there are more entries than tar blocks'
+  if (chunking.maximumBytes > header.pieceLengthBytes) return 'chunks are larger than pieces'
+  return header.contentBytes > tarBytes ? 'contentBytes exceeds tarBytes' : undefined
+}
