@@ -14,6 +14,7 @@ const c = {
   ),
   fsetxattr: libc.func('int fsetxattr(int, const char *, const uint8_t *, size_t, int)'),
   lgetxattr: libc.func('int64_t lgetxattr(const uint8_t *, const char *, _Out_ uint8_t *, size_t)'),
+  lremovexattr: libc.func('int lremovexattr(const uint8_t *, const char *)'),
   llistxattr: libc.func('int64_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
   mknod: libc.func('int mknod(const uint8_t *, uint32_t, uint64_t)'),
   utimensat: libc.func('int utimensat(int, const uint8_t *, const uint8_t *, int)'),
@@ -34,6 +35,7 @@ const O_CLOEXEC = 0o2000000
 const MFD_CLOEXEC = 1
 const F_SETPIPE_SZ = 1031
 const LOCK_NB = 4
+const EIO = 5
 const XATTR_FIRST_GUESS_BYTES = 4096
 
 /** Sets an extended attribute without following a symlink at the end of the path (lsetxattr(2)). */
@@ -52,6 +54,12 @@ export function lgetxattr(path: SystemPath, name: string): Buffer | undefined {
   const bytes = terminated(path)
   const read = (into: Buffer) => c.lgetxattr(bytes, name, into, into.length) as number
   return readGrowing('lgetxattr', path, read)
+}
+
+/** Removes an extended attribute; ENODATA when there is none of that name. */
+export function lremovexattr(path: SystemPath, name: string): void {
+  if ((c.lremovexattr(terminated(path), name) as number) !== 0)
+    throw lastError('lremovexattr', path)
 }
 
 /** The names of all extended attributes that the caller may see. */
@@ -97,6 +105,18 @@ export function memfdCreate(name: string): number {
 /** Writes everything buffered for the file system that holds `fd` to its disk. */
 export function syncfs(fd: number): void {
   check('syncfs', c.syncfs(fd) as number)
+}
+
+/** As `syncfs`, on a thread of its own: the caller's goes on. */
+export function syncfsAsync(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    c.syncfs.async(fd, (error: unknown, result: number) => {
+      if (error !== null) reject(error as Error)
+      else if (result !== 0)
+        reject(systemError('syncfs', EIO)) // errno stays on the other thread
+      else resolve()
+    })
+  })
 }
 
 const ADVICE = { normal: 0, random: 1, sequential: 2, willNeed: 3, dontNeed: 4 } as const

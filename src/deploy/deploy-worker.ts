@@ -1,0 +1,113 @@
+// A piece worker of a deployment: verifies, keeps and decodes pieces and writes their bytes into the
+// final files; also makes and finishes the tree. Runs in a thread of its own, all of it synchronous.
+// Invariant: no byte is written to the target before its piece matched the manifest's SHA-256.
+import { hash } from 'node:crypto'
+import { workerData } from 'node:worker_threads'
+import { SiError } from '../core/core.ts'
+import { decodePiece, readManifest, verifyPiece } from '../image/image.ts'
+import { servePieces } from '../swarm/swarm.ts'
+import { flagLoss } from './attribute-loss.ts'
+import { EntryTableBuilder } from './entry-table-builder.ts'
+import { JOURNAL_NAME } from './journal.ts'
+import { readPieceSync, storePiece } from './piece-cache.ts'
+import { createTargetWriter, type TargetWriter } from './target-writer.ts'
+import {
+  createDirectories,
+  finishDirectories,
+  finishObjects,
+  finishRoot,
+  type FinishOptions,
+} from './tree.ts'
+import type { DeployWorkerData, ManifestTables, OpenTree } from './worker-protocol.ts'
+
+const SHA1_BYTES = 20
+const { cache, pieceHashes, manifest, pack, isWritten } = workerData as DeployWorkerData
+
+interface OpenedTree extends FinishOptions {
+  readonly chunks: OpenTree['chunks']
+  readonly pieceSha256: Uint8Array
+  readonly writer: TargetWriter
+}
+
+const JOURNAL_PATH = Buffer.from(JOURNAL_NAME)
+
+let tree: OpenedTree | undefined
+
+servePieces({
+  piece: (index, bytes) =>
+    index < pack.firstPiece ? acceptBefore(index, bytes) : acceptPack(index, bytes),
+  tasks: {
+    readManifest: readTables,
+    open: (payload) => {
+      tree = openTree(payload as OpenTree)
+    },
+    createDirectories: () => {
+      const { root, table } = opened()
+      createDirectories(root, table)
+    },
+    finishTree: () => {
+      finishObjects(opened())
+      finishDirectories(opened())
+    },
+    finishRoot: () => finishRoot(opened()),
+  },
+})
+
+/** A piece of the manifest: nothing but the torrent vouches for it yet. */
+function acceptBefore(index: number, bytes: Uint8Array): 'ok' | 'bad' {
+  const expected = pieceHashes.subarray(index * SHA1_BYTES, (index + 1) * SHA1_BYTES)
+  if (!hash('sha1', bytes, 'buffer').equals(expected)) return 'bad'
+  storePiece(cache, index, bytes)
+  return 'ok'
+}
+
+function acceptPack(index: number, bytes: Uint8Array): 'ok' | 'bad' {
+  const { chunks, pieceSha256, writer } = opened()
+  const packPiece = index - pack.firstPiece
+  if (!verifyPiece(bytes, packPiece, pieceSha256)) return 'bad'
+  storePiece(cache, index, bytes)
+  try {
+    decodePiece(bytes, packPiece, chunks, writer.write)
+  } finally {
+    writer.flush()
+  }
+  isWritten[index] = 1
+  return 'ok'
+}
+
+async function readTables(): Promise<ManifestTables> {
+  const builder = new EntryTableBuilder()
+  const tables = await readManifest(manifestBytes(), (entry) => {
+    if (entry.path.equals(JOURNAL_PATH)) throw reservedName()
+    builder.add(entry)
+  })
+  return { manifest: tables, table: builder.build() }
+}
+
+async function* manifestBytes(): AsyncGenerator<Uint8Array> {
+  const { pieceLengthBytes } = cache
+  let rest = manifest.lengthBytes
+  for (let piece = manifest.firstPiece; rest > 0; piece++) {
+    const bytes = Buffer.alloc(Math.min(rest, pieceLengthBytes))
+    readPieceSync(cache, piece, bytes)
+    rest -= bytes.length
+    yield bytes
+  }
+}
+
+function openTree(payload: OpenTree): OpenedTree {
+  const { table, isFinished, losses, chunks, pieceSha256 } = payload
+  const noteLoss = (attribute: string) => flagLoss(losses, attribute)
+  const common = { root: Buffer.from(payload.root), table, isFinished, noteLoss }
+  return { ...common, chunks, pieceSha256, writer: createTargetWriter(common) }
+}
+
+function opened(): OpenedTree {
+  if (tree === undefined) throw new SiError('ERR_SI_INTERNAL', 'A piece came before its target')
+  return tree
+}
+
+function reservedName(): SiError {
+  const message = `Cannot deploy: the image holds ${JOURNAL_NAME}, it was captured from an unfinished target`
+  return new SiError('ERR_SI_UNSAFE_PATH', message, { hint: 'Capture the image again' })
+}

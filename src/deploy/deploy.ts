@@ -1,0 +1,187 @@
+// The door of deploy: an image becomes a tree on a disk or in a directory while its pieces travel through
+// the swarm. Order: manifest → plan → confirm → prepare → pieces in any order → finish → seed on.
+// Invariant: nothing is written before the plan was confirmed; whatever ends a deployment, nothing stays
+// mounted, and an unfinished target holds a journal from which the same command goes on.
+import {
+  abortedError,
+  isSiError,
+  messageOf,
+  SiError,
+  throwIfAborted,
+  type Progress,
+} from '../core/core.ts'
+import { readMemoryAvailable } from '../host/host.ts'
+import { createLossFlags, describeLosses } from './attribute-loss.ts'
+import { openDirectoryTarget } from './directory-target.ts'
+import { openDiskTarget } from './disk-target.ts'
+import { startDownload, type Download } from './download.ts'
+import { fillTree } from './fill-tree.ts'
+import { loadTorrent } from './load-torrent.ts'
+import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
+import { showProgress } from './show-progress.ts'
+import type { ImageFacts, PreparedTarget, Target } from './target.ts'
+import type { ManifestTables } from './worker-protocol.ts'
+
+export { loadTorrent } from './load-torrent.ts'
+export type { DeployIo, DeployOptions, DeployReport } from './options.ts'
+export { formatPlan, type DeployPlan, type DirectoryPlan, type DiskPlan } from './plan.ts'
+
+/**
+ * Deploys an image. Needs root, but for a dry run into a directory. Throws what its steps throw:
+ * ERR_SI_TORRENT_*, ERR_SI_MANIFEST_FORMAT, ERR_SI_UNSAFE_PATH, ERR_SI_TARGET_*, ERR_SI_NOT_CONFIRMED,
+ * ERR_SI_ABORTED; an abort while it only seeds on is no error.
+ */
+export async function deploy(
+  options: DeployOptions,
+  io: DeployIo,
+  signal: AbortSignal,
+): Promise<DeployReport> {
+  const startMs = performance.now()
+  refuseWithoutRoot(options)
+  throwIfAborted(signal)
+  const { progress } = io
+  progress.update({ phase: 'reading torrent', doneBytes: 0, totalBytes: undefined })
+  const metainfo = await loadTorrent(options.torrent, signal)
+  const download = await startDownload({
+    ...{ metainfo, trackers: options.trackers, peers: options.peers, threads: options.threads },
+    ...{ host: options.listenHost, port: options.listenPort },
+    pieceCacheBytes: options.pieceCacheBytes ?? (await defaultPieceCacheBytes()),
+    onNote: (text) => progress.note(text),
+  })
+  let target: Target | undefined
+  try {
+    const tables = await whileShowing(progress, download, 'reading manifest', () =>
+      download.fetchManifest(signal),
+    )
+    const { infoHash, pieceCount } = metainfo
+    const { header } = tables.manifest
+    const { spillBytes } = download
+    const facts = { header, table: tables.table, infoHash, pieceCount, spillBytes }
+    target = await openTarget(options, facts, signal)
+    await io.confirm(target.plan)
+    const { notes } = target.plan
+    const summary = { download, tables, startMs, notes, resumedPieces: 0 }
+    if (options.dryRun) return createReport(summary)
+    progress.update({ phase: 'preparing', doneBytes: 0, totalBytes: undefined })
+    const prepared = await target.prepare(signal)
+    const report = await fill({ prepared, summary, progress, signal }).catch((error: unknown) => {
+      throw sayHowToGoOn(error, signal)
+    })
+    io.onComplete?.(report)
+    await seedOn(options.seedForMs, { download, progress, signal })
+    return report
+  } finally {
+    await download.close()
+    await target?.close()
+  }
+}
+
+interface Summary {
+  readonly download: Download
+  readonly tables: ManifestTables
+  readonly startMs: number
+  readonly notes: readonly string[]
+  readonly resumedPieces: number
+}
+
+interface FillContext {
+  readonly prepared: PreparedTarget
+  readonly summary: Summary
+  readonly progress: Progress
+  readonly signal: AbortSignal
+}
+
+async function fill({ prepared, summary, progress, signal }: FillContext): Promise<DeployReport> {
+  const { download, tables } = summary
+  const losses = createLossFlags()
+  const resumedPieces = prepared.journal.pieces.size
+  if (resumedPieces > 0) progress.note(`going on: ${resumedPieces} pieces are there already`)
+  await fillTree({ download, tables, prepared, losses, progress, signal })
+  const notes = [...summary.notes, ...describeLosses(losses)]
+  return createReport({ ...summary, notes, resumedPieces })
+}
+
+function createReport(summary: Summary): DeployReport {
+  const { header } = summary.tables.manifest
+  const stats = summary.download.torrent.stats()
+  const { name, version, contentBytes, packBytes, entryCount } = header
+  const { fromServerBytes, fromPeersBytes, wastedBytes, badPieces } = stats
+  const durationMs = performance.now() - summary.startMs
+  const { resumedPieces, notes } = summary
+  return {
+    ...{ image: { name, version }, durationMs, contentBytes, packBytes, fileCount: entryCount },
+    ...{ fromServerBytes, fromPeersBytes, wastedBytes, badPieces, resumedPieces, notes },
+  }
+}
+
+function openTarget(
+  { target, dryRun }: DeployOptions,
+  facts: ImageFacts,
+  signal: AbortSignal,
+): Promise<Target> {
+  return target.type === 'root'
+    ? openDirectoryTarget(target.directory, facts)
+    : openDiskTarget(target.device, facts, { dryRun, signal })
+}
+
+async function seedOn(
+  durationMs: number,
+  how: {
+    readonly download: Download
+    readonly progress: Progress
+    readonly signal: AbortSignal
+  },
+): Promise<void> {
+  if (durationMs <= 0 || how.signal.aborted) return
+  await whileShowing(how.progress, how.download, 'seeding', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    how.signal.addEventListener('abort', () => resolve(), { once: true })
+    const timer = durationMs <= MAX_TIMER_MS ? setTimeout(resolve, durationMs) : undefined
+    const keepAlive = setInterval(() => {}, MAX_TIMER_MS)
+    await promise
+    clearTimeout(timer)
+    clearInterval(keepAlive)
+  })
+}
+
+/** Timers hold 31 bits; longer is for ever as far as a deployment goes. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+async function whileShowing<T>(
+  progress: Progress,
+  download: Download,
+  phase: string,
+  act: () => Promise<T>,
+): Promise<T> {
+  const stop = showProgress(progress, download, { phase, totalBytes: undefined })
+  try {
+    return await act()
+  } finally {
+    stop()
+  }
+}
+
+/** Half of the free memory, but never the last 512 MiB. */
+async function defaultPieceCacheBytes(): Promise<number> {
+  const availableBytes = await readMemoryAvailable()
+  return Math.max(0, Math.min(availableBytes / 2, availableBytes - 512 * 2 ** 20))
+}
+
+function refuseWithoutRoot(options: DeployOptions): void {
+  const isRoot = process.geteuid?.() === 0
+  if (isRoot || (options.dryRun && options.target.type === 'root')) return
+  throw new SiError('ERR_SI_TARGET_UNSUITABLE', 'Cannot deploy: owners and disks need root', {
+    hint: 'Run the command as root',
+  })
+}
+
+const GO_ON_HINT = 'Run the same command again to go on where it stopped'
+
+function sayHowToGoOn(error: unknown, signal: AbortSignal): unknown {
+  if (signal.aborted || isSiError(error, 'ERR_SI_ABORTED')) {
+    const reason = signal.aborted ? abortedError(signal) : error
+    const message = `${messageOf(reason)}: the target is unfinished, its journal is kept`
+    return new SiError('ERR_SI_ABORTED', message, { hint: GO_ON_HINT, cause: error })
+  }
+  return error
+}

@@ -1,0 +1,31 @@
+// A DiskPlan as the script that sfdisk reads (sfdisk(8), "named-fields format"); pure. Names come from
+// another machine: every byte that could mean something to the script's grammar is escaped.
+import type { DiskPlan, PlannedPartition } from './plan.ts'
+
+/** GPT holds 36 UTF-16 units of name (UEFI specification 2.10 §5.3.3). */
+const MAX_NAME_UNITS = 36
+
+export function formatDiskScript(plan: DiskPlan): string {
+  const lines = plan.partitions.map((partition) => formatPartition(partition, plan.sectorBytes))
+  return ['label: gpt', 'unit: sectors', '', ...lines, ''].join('\n')
+}
+
+function formatPartition(partition: PlannedPartition, sectorBytes: number): string {
+  const { number, startBytes, sizeBytes, typeCode, uuid, name, attributes } = partition
+  const fields = [
+    `start=${startBytes / sectorBytes}`,
+    `size=${sizeBytes / sectorBytes}`,
+    `type=${typeCode}`,
+    ...(uuid === '' ? [] : [`uuid=${uuid}`]),
+    ...(name === '' ? [] : [`name="${escapeName(name.slice(0, MAX_NAME_UNITS))}"`]),
+    ...(attributes === '' ? [] : [`attrs="${attributes}"`]),
+  ]
+  return `${number} : ${fields.join(', ')}`
+}
+
+/** ASCII that is not plainly harmless becomes \xNN, which sfdisk reads back. */
+function escapeName(name: string): string {
+  return name.replace(/[^\w .+:\u0080-\u{10ffff}-]/gu, (char) => {
+    return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`
+  })
+}

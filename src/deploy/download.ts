@@ -1,0 +1,119 @@
+// One image's torrent in the swarm with the workers that write it: first the manifest alone, then the
+// pack. Invariant: close() ends workers, peers and kept pieces, in this order, whatever state they are in.
+import { createSlab, createPiecePool, createSwarm } from '../swarm/swarm.ts'
+import type { PiecePool, Swarm, Torrent } from '../swarm/swarm.ts'
+import { imageFilesOf } from '../image/image.ts'
+import { Bitfield, type Metainfo } from '../torrent/torrent.ts'
+import { createPieceCache, type PieceCache } from './piece-cache.ts'
+import type { DeployTasks, DeployWorkerData, ManifestTables } from './worker-protocol.ts'
+
+export interface DownloadOptions {
+  readonly metainfo: Metainfo
+  readonly trackers: readonly string[]
+  readonly peers: readonly string[]
+  readonly host: string | undefined
+  readonly port: number
+  readonly threads: number
+  readonly pieceCacheBytes: number
+  readonly onNote: (text: string) => void
+}
+
+export interface Download {
+  readonly torrent: Torrent
+  readonly cache: PieceCache
+  /** First piece of the pack; the pack reaches to the last piece. */
+  readonly packFirstPiece: number
+  /** Compressed bytes that the memory cannot keep. */
+  readonly spillBytes: number
+  /** One byte per piece: 1 when its data was handed to the kernel in this run. */
+  readonly isWritten: Uint8Array
+  /** Fetches the manifest and reads it in a worker. */
+  fetchManifest(signal: AbortSignal): Promise<ManifestTables>
+  runTask<Name extends keyof DeployTasks>(
+    name: Name,
+    payload: DeployTasks[Name]['payload'],
+  ): Promise<DeployTasks[Name]['result']>
+  /** Runs a task on every worker. */
+  broadcast<Name extends keyof DeployTasks>(
+    name: Name,
+    payload: DeployTasks[Name]['payload'],
+  ): Promise<void>
+  /** Idempotent. */
+  close(): Promise<void>
+}
+
+/** Slots bound the memory that pieces on their way take; a few per worker keep it busy. */
+const SLAB_BYTES = 64 * 2 ** 20
+const MIN_SLOTS = 4
+const MAX_SLOTS = 64
+
+const WORKER = new URL(
+  import.meta.url.endsWith('.ts') ? './deploy-worker.ts' : './deploy-worker.js',
+  import.meta.url,
+)
+
+export async function startDownload(options: DownloadOptions): Promise<Download> {
+  const { metainfo } = options
+  const { pieceLengthBytes, pieceCount, pieceHashes } = metainfo
+  const files = imageFilesOf(metainfo)
+  const packFirstPiece = files.pack.firstPiece
+  const memorySlots = Math.min(
+    pieceCount,
+    Math.max(packFirstPiece, Math.floor(options.pieceCacheBytes / pieceLengthBytes)),
+  )
+  const cache = createPieceCache({ pieceLengthBytes, pieceCount, memorySlots })
+  const isWritten = new Uint8Array(new SharedArrayBuffer(pieceCount))
+  const slots = Math.floor(SLAB_BYTES / pieceLengthBytes)
+  const slab = createSlab({
+    slotBytes: pieceLengthBytes,
+    slots: Math.min(MAX_SLOTS, Math.max(MIN_SLOTS, slots)),
+  })
+  const { manifest, pack } = files
+  const workerData: DeployWorkerData = {
+    ...{ cache: cache.share, pieceHashes: Uint8Array.from(pieceHashes), isWritten },
+    ...{ manifest, pack },
+  }
+  const { threads } = options
+  const pool = createPiecePool({ entry: WORKER, workerData, threads, slab })
+  const joined = await join(options, pool, cache).catch(async (error: unknown) => {
+    await pool.close()
+    await cache.close()
+    throw error
+  })
+  const { swarm, torrent } = joined
+  let closed: Promise<void> | undefined
+  const close = async () => {
+    await swarm.close()
+    await pool.close()
+    await cache.close()
+  }
+  return {
+    ...{ torrent, cache, packFirstPiece, isWritten },
+    spillBytes: (pieceCount - memorySlots) * pieceLengthBytes,
+    async fetchManifest(signal) {
+      const pieces = Array.from({ length: packFirstPiece }, (_, index) => index)
+      torrent.want(pieces)
+      await torrent.received(pieces, signal)
+      return await pool.runTask<ManifestTables>('readManifest', null)
+    },
+    runTask: (name, payload) => pool.runTask(name, payload),
+    broadcast: (name, payload) => pool.broadcast(name, payload),
+    close: () => (closed ??= close()),
+  }
+}
+
+async function join(
+  options: DownloadOptions,
+  pool: PiecePool,
+  cache: PieceCache,
+): Promise<{ readonly swarm: Swarm; readonly torrent: Torrent }> {
+  const { metainfo, host, port, onNote, peers } = options
+  const swarm = await createSwarm({
+    ...(host === undefined ? {} : { host }),
+    ...{ port, role: 'node', onNote },
+  })
+  const trackers = [...metainfo.trackers, ...options.trackers.map((url) => [url])]
+  const have = new Bitfield(metainfo.pieceCount)
+  const torrent = swarm.add({ metainfo, trackers, peers, store: cache, have, pool })
+  return { swarm, torrent }
+}

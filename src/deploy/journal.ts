@@ -1,0 +1,131 @@
+// Which pieces have their data on the target's disk, so that an interrupted deployment can go on. A file
+// in the target's root: one JSON line that names the image, then one JSON line per batch of pieces.
+// Invariant: a piece is named only after the file systems that hold its data were synced.
+import { constants } from 'node:fs'
+import { open, readdir, readFile, unlink, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errnoOf, SiError } from '../core/core.ts'
+import { flock } from '../host/host.ts'
+import type { InfoHash } from '../torrent/torrent.ts'
+
+/** Images may hold no entry of this name in their root. */
+export const JOURNAL_NAME = '.swarmimager-journal'
+
+interface JournalHeader {
+  readonly format: 'swarmimager-journal'
+  readonly formatVersion: 1
+  readonly infoHash: string
+}
+
+export interface Journal {
+  /** Pieces that earlier runs and this one have recorded. */
+  readonly pieces: ReadonlySet<number>
+  /** Records pieces; they survive a power cut when this has resolved. */
+  append(pieces: readonly number[]): Promise<void>
+  /** Ends the journal because the tree is complete. */
+  remove(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Info hash that the journal in `directory` belongs to; undefined when there is no readable journal. */
+export async function readJournalOwner(directory: string): Promise<string | undefined> {
+  const text = await readFile(join(directory, JOURNAL_NAME), 'utf8').catch(() => '')
+  return parseJournal(text)?.infoHash
+}
+
+/**
+ * Opens the journal of this image in `directory`, or begins one. Throws ERR_SI_TARGET_BUSY while
+ * another process has it open.
+ */
+export async function openJournal(
+  directory: string,
+  owner: { readonly infoHash: InfoHash; readonly pieceCount: number },
+): Promise<Journal> {
+  const path = join(directory, JOURNAL_NAME)
+  const { O_CREAT, O_NOFOLLOW, O_RDWR, O_APPEND } = constants
+  const file = await open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
+  try {
+    if (!flock(file.fd, 'exclusive')) {
+      throw new SiError('ERR_SI_TARGET_BUSY', `Another deployment is writing to ${directory}`, {
+        hint: 'Wait until it has ended',
+      })
+    }
+    const known = parseJournal(await file.readFile('utf8'))
+    const isOurs = known?.infoHash === owner.infoHash
+    const pieces = new Set(isOurs ? known.pieces.filter((piece) => piece < owner.pieceCount) : [])
+    if (!isOurs) await begin(file, directory, owner.infoHash)
+    else await file.appendFile('\n') // ends a line that a power cut left unfinished
+    return createJournal(file, path, pieces)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+function createJournal(file: FileHandle, path: string, pieces: Set<number>): Journal {
+  let isOpen = true
+  const close = async () => {
+    if (isOpen) {
+      isOpen = false
+      await file.close()
+    }
+  }
+  return {
+    pieces,
+    async append(added) {
+      if (added.length === 0) return
+      await file.appendFile(`${JSON.stringify(added)}\n`)
+      await file.datasync()
+      for (const piece of added) pieces.add(piece)
+    },
+    async remove() {
+      await unlink(path)
+      await close()
+    },
+    close,
+  }
+}
+
+async function begin(file: FileHandle, directory: string, infoHash: InfoHash): Promise<void> {
+  const header: JournalHeader = { format: 'swarmimager-journal', formatVersion: 1, infoHash }
+  await file.truncate(0)
+  await file.appendFile(`${JSON.stringify(header)}\n`)
+  await file.sync()
+  const folder = await open(directory, 'r')
+  await folder.sync().finally(() => folder.close())
+}
+
+/** Lines that cannot be read, such as one cut off by a power failure, are left out. */
+export function parseJournal(
+  text: string,
+): { readonly infoHash: string; readonly pieces: readonly number[] } | undefined {
+  const [first = '', ...rest] = text.split('\n')
+  const header = parseLine(first) as Partial<JournalHeader> | undefined
+  if (header?.format !== 'swarmimager-journal' || header.formatVersion !== 1) return undefined
+  if (typeof header.infoHash !== 'string') return undefined
+  const pieces = rest.flatMap((line) => {
+    const value = parseLine(line)
+    const isBatch = Array.isArray(value) && value.every((item) => Number.isSafeInteger(item))
+    return isBatch ? (value as number[]) : []
+  })
+  return { infoHash: header.infoHash, pieces: pieces.filter((piece) => piece >= 0) }
+}
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
+
+/** Names in a directory besides those that every fresh target may have. */
+export async function foreignNames(directory: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(directory)
+    return names.filter((name) => name !== 'lost+found' && name !== JOURNAL_NAME)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') return ['.']
+    throw error
+  }
+}

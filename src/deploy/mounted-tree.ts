@@ -1,0 +1,104 @@
+// The planned file systems mounted below a private directory as they will be on the target: parents
+// before children, and unmounted the other way round whatever happened in between.
+import { mkdirSync, rmdirSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SiError } from '../core/core.ts'
+import { mount, partitionPath, readMounts, unmount } from '../host/host.ts'
+import type { PlannedPartition } from './plan.ts'
+
+export interface MountedTree {
+  readonly directory: string
+  /** Mount points below `directory`, the root's first. */
+  readonly mountPoints: readonly string[]
+  /** Unmounts all; what was written is on the disk afterwards. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface MountTreeOptions {
+  /** Canonical path of the disk. */
+  readonly disk: string
+  readonly partitions: readonly PlannedPartition[]
+  /** The private directory is this and a random suffix. */
+  readonly prefix: string
+  readonly signal: AbortSignal
+}
+
+/** Mounts every planned partition that has a mount point. */
+export async function mountTree(options: MountTreeOptions): Promise<MountedTree> {
+  const { disk, signal } = options
+  const directory = await mkdtemp(options.prefix)
+  const mountPoints: string[] = []
+  let isClosed = false
+  const close = async () => {
+    if (isClosed) return
+    isClosed = true
+    for (const mountPoint of mountPoints.toReversed()) await unmountPatiently(mountPoint)
+    rmdirSync(directory)
+  }
+  try {
+    for (const { number, mountPoint, type } of mountOrder(options.partitions)) {
+      const where = join(directory, mountPoint)
+      mkdirSync(where, { recursive: true })
+      const how = { type, options: mountOptions(type), signal }
+      await mount(partitionPath(disk, number), where, how)
+      mountPoints.push(where)
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { directory, mountPoints, close }
+}
+
+/** Unmounts what a killed process left mounted below private directories of this prefix. */
+export async function unmountLeftovers(prefix: string): Promise<void> {
+  const mounts = await readMounts()
+  const ours = mounts.filter(({ mountPoint }) => mountPoint.startsWith(prefix))
+  for (const { mountPoint } of ours.toReversed()) await unmountPatiently(mountPoint)
+}
+
+interface PlannedMount {
+  readonly number: number
+  readonly mountPoint: string
+  readonly type: string
+}
+
+function mountOrder(partitions: readonly PlannedPartition[]): readonly PlannedMount[] {
+  const depth = (path: string) => path.split('/').filter((part) => part !== '').length
+  return partitions
+    .flatMap(({ number, fileSystem }) =>
+      fileSystem?.mountPoint == null
+        ? []
+        : [{ number, mountPoint: fileSystem.mountPoint, type: fileSystem.type }],
+    )
+    .sort((a, b) => depth(a.mountPoint) - depth(b.mountPoint))
+}
+
+/** Nothing but the image is written: no access times, no inode tables in the background. */
+function mountOptions(type: string): readonly string[] {
+  if (type === 'ext4') return ['noatime', 'noinit_itable']
+  // The golden client's own disk may be in this machine too; xfs refuses a second one of its UUID.
+  if (type === 'xfs') return ['noatime', 'nouuid']
+  return ['noatime']
+}
+
+const UNMOUNT_ATTEMPTS = 50
+const UNMOUNT_PAUSE_MS = 200
+
+/** Others, such as udev, may look at a new file system for a moment. */
+async function unmountPatiently(mountPoint: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await unmount(mountPoint)
+    } catch (error) {
+      if (attempt === UNMOUNT_ATTEMPTS) {
+        throw new SiError('ERR_SI_TARGET_BUSY', `Cannot unmount ${mountPoint}`, {
+          hint: `Run umount ${mountPoint} when nothing uses it any more`,
+          cause: error,
+        })
+      }
+      await new Promise((resolve) => setTimeout(resolve, UNMOUNT_PAUSE_MS))
+    }
+  }
+}

@@ -1,0 +1,51 @@
+// What a deployment is asked to do, and what it reports.
+import type { Progress } from '../core/core.ts'
+import type { DeployPlan } from './plan.ts'
+
+export interface DeployOptions {
+  /** Path or http URL. */
+  readonly torrent: string
+  readonly target:
+    | { readonly type: 'root'; readonly directory: string }
+    | { readonly type: 'disk'; readonly device: string }
+  /** Announce URLs besides those in the torrent. */
+  readonly trackers: readonly string[]
+  /** `host:port` of peers to connect to at once. */
+  readonly peers: readonly string[]
+  readonly listenHost?: string
+  /** 0: any free port. */
+  readonly listenPort: number
+  /** How long to seed on when the tree is complete; Infinity: until aborted. */
+  readonly seedForMs: number
+  /** Plan, and stop before anything is written. */
+  readonly dryRun: boolean
+  /** Worker threads, at least 1. */
+  readonly threads: number
+  /** Memory for compressed pieces; undefined: half of what is free, leaving 512 MiB. */
+  readonly pieceCacheBytes: number | undefined
+}
+
+export interface DeployIo {
+  readonly progress: Progress
+  /** Called with the plan before anything is written, on a dry run too; throws to refuse it. */
+  confirm(plan: DeployPlan): Promise<void>
+  /** Called when the tree is complete and on the disk, before seeding on. */
+  onComplete?(report: DeployReport): void
+}
+
+export interface DeployReport {
+  readonly image: { readonly name: string; readonly version: string }
+  /** From the start to the finished tree on the disk, without seeding on. */
+  readonly durationMs: number
+  readonly contentBytes: number
+  readonly packBytes: number
+  readonly fromServerBytes: number
+  readonly fromPeersBytes: number
+  readonly wastedBytes: number
+  readonly badPieces: number
+  /** Pieces that an interrupted deployment had written before. */
+  readonly resumedPieces: number
+  /** Entries of the tree, of all types. */
+  readonly fileCount: number
+  readonly notes: readonly string[]
+}

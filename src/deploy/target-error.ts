@@ -1,0 +1,27 @@
+// What the target's file system refuses, in words: which entry, and why.
+import { errnoOf, formatBytesForPeople, messageOf, SiError } from '../core/core.ts'
+import { entryPath, type EntryTable } from './entry-table.ts'
+
+const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+/** Runs `act` on one entry; its errno becomes ERR_SI_TARGET_FULL or ERR_SI_DEPLOY with the path. */
+export function onEntry<T>(table: EntryTable, entry: number, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    throw errnoOf(error) === undefined ? error : targetError(entryPath(table, entry), error)
+  }
+}
+
+/** The SiError for a system error met while writing `path`. */
+export function targetError(path: Uint8Array, error: unknown): SiError {
+  const name = path.length === 0 ? 'the root directory' : `"${formatBytesForPeople(path)}"`
+  const code = errnoOf(error) ?? ''
+  if (FULL.has(code)) {
+    return new SiError('ERR_SI_TARGET_FULL', `Cannot write ${name}: the target is full`, {
+      hint: 'Deploy to a larger target',
+      cause: error,
+    })
+  }
+  return new SiError('ERR_SI_DEPLOY', `Cannot write ${name}: ${messageOf(error)}`, { cause: error })
+}

@@ -1,0 +1,41 @@
+// What the network thread and the deployment's workers tell each other; all of it survives structured
+// cloning, large tables travel as shared memory.
+import type { Manifest } from '../image/image.ts'
+import type { EntryTable } from './entry-table.ts'
+import type { PieceCacheShare } from './piece-cache.ts'
+
+/** `workerData` of every worker. */
+export interface DeployWorkerData {
+  readonly cache: PieceCacheShare
+  /** SHA-1 of all pieces, for those before the pack. */
+  readonly pieceHashes: Uint8Array
+  readonly manifest: { readonly firstPiece: number; readonly lengthBytes: number }
+  readonly pack: { readonly firstPiece: number }
+  /** One byte per piece: 1 when its data was handed to the kernel in this run. */
+  readonly isWritten: Uint8Array
+}
+
+/** Result of task `readManifest`. */
+export interface ManifestTables {
+  readonly manifest: Manifest
+  readonly table: EntryTable
+}
+
+/** Payload of task `open`, which every worker gets before the first piece of the pack. */
+export interface OpenTree {
+  readonly root: Uint8Array
+  readonly table: EntryTable
+  readonly chunks: Manifest['chunks']
+  readonly pieceSha256: Uint8Array
+  readonly isFinished: Uint8Array
+  readonly losses: Uint8Array
+}
+
+/** Tasks by name: their payload and result. */
+export interface DeployTasks {
+  readonly readManifest: { readonly payload: null; readonly result: ManifestTables }
+  readonly open: { readonly payload: OpenTree; readonly result: void }
+  readonly createDirectories: { readonly payload: null; readonly result: void }
+  readonly finishTree: { readonly payload: null; readonly result: void }
+  readonly finishRoot: { readonly payload: null; readonly result: void }
+}
