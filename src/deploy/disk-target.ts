@@ -19,6 +19,7 @@ import {
 } from '../host/host.ts'
 import { formatDiskScript } from './disk-script.ts'
 import { openJournal, readJournalOwner, type Journal } from './journal.ts'
+import { checkMountPoints } from './mount-points.ts'
 import { mountTree, unmountLeftovers, type MountedTree } from './mounted-tree.ts'
 import { planDisk } from './plan-disk.ts'
 import type { DiskPlan } from './plan.ts'
@@ -105,6 +106,7 @@ async function planFor(
     table: await readPartitionTable(device, signal),
     signature: await readSignature(device.path, undefined, signal),
   }
+  checkMountPoints(table, mountPoints)
   const usage = measureUsage(table, mountPoints)
   return planDisk({ image: plannedImage(header), layout, device, existing, usage, spillBytes })
 }

@@ -67,11 +67,10 @@ interface PlannedMount {
 function mountOrder(partitions: readonly PlannedPartition[]): readonly PlannedMount[] {
   const depth = (path: string) => path.split('/').filter((part) => part !== '').length
   return partitions
-    .flatMap(({ number, fileSystem }) =>
-      fileSystem?.mountPoint == null
-        ? []
-        : [{ number, mountPoint: fileSystem.mountPoint, type: fileSystem.type }],
-    )
+    .flatMap(({ number, fileSystem }) => {
+      const { mountPoint = null, type = '' } = fileSystem ?? {}
+      return mountPoint === null ? [] : [{ number, mountPoint, type }]
+    })
     .sort((a, b) => depth(a.mountPoint) - depth(b.mountPoint))
 }
 

@@ -1,0 +1,69 @@
+// Images made from small trees, for tests of deployment: GNU tar as the golden client's side, then the
+// image writer. Needs root for owners and device nodes.
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { start } from '../../src/host/host.ts'
+import { writeImage, type DiskLayout, type ManifestHeader } from '../../src/image/image.ts'
+import { parseMetainfo, type Metainfo } from '../../src/torrent/torrent.ts'
+
+export interface SampleImage {
+  /** Holds the files of the torrent. */
+  readonly directory: string
+  readonly torrentPath: string
+  readonly metainfo: Metainfo
+  readonly header: ManifestHeader
+}
+
+export interface SampleOptions {
+  readonly tree: string
+  /** Made; the image is put there. */
+  readonly directory: string
+  readonly layout?: DiskLayout | null
+  readonly pieceLengthBytes?: number
+}
+
+const TAR_OPTIONS = [
+  '--create',
+  '--format=posix',
+  '--xattrs',
+  '--xattrs-include=*',
+  '--acls',
+  '--sparse',
+  '--numeric-owner',
+]
+
+/** Captures `tree` with GNU tar into an image in `directory`. */
+export async function makeSampleImage(options: SampleOptions): Promise<SampleImage> {
+  const { tree, directory, layout = null, pieceLengthBytes = 64 * 1024 } = options
+  await mkdir(directory, { recursive: true })
+  const args = [...TAR_OPTIONS, '--directory', tree, '--file=-', '.']
+  const tar = start('tar', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const parts = tar.process.stdout?.[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+  let rest = Buffer.alloc(0)
+  const source = {
+    read: async (into: Uint8Array) => {
+      while (rest.length === 0) {
+        const next = await parts.next()
+        if (next.done === true) return 0
+        rest = next.value
+      }
+      const count = rest.copy(into)
+      rest = rest.subarray(count)
+      return count
+    },
+  }
+  const written = await writeImage(source, {
+    ...{ directory, torrentName: 'sample', pieceLengthBytes, threads: 1 },
+    header: () =>
+      Promise.resolve({
+        ...{ name: 'sample', version: '1', createdAt: '2026-01-02T03:04:05Z' },
+        source: { host: 'golden', operatingSystem: 'Test', architecture: 'x86_64', kernel: '6.1' },
+        boot: { method: 'none' as const },
+        ...{ layout, fstab: '', excludes: [], changedFiles: [] },
+      }),
+  })
+  await tar.exited
+  const torrentPath = join(directory, 'image.torrent')
+  const metainfo = parseMetainfo(await readFile(torrentPath))
+  return { directory, torrentPath, metainfo, header: written.header }
+}
