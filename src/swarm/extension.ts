@@ -1,0 +1,86 @@
+// The extension handshake: what a peer calls itself, how many requests it queues, and, between our
+// own peers, the dictionary `si` with the role and the largest request served. Pure. Spec: BEP 10.
+import {
+  BLOCK_BYTES,
+  decodeBencodePrefix,
+  encodeBencode,
+  type BencodeValue,
+} from '../torrent/torrent.ts'
+import { isSiError, SiError } from '../core/core.ts'
+
+/** `server`: an image server or seeder; `node`: a machine that downloads, or has downloaded. */
+export type Role = 'server' | 'node'
+
+export interface ExtensionHandshake {
+  /** Name and version of the program, for people; empty when it did not say. */
+  readonly client: string
+  /** Requests it keeps waiting; more may be dropped. */
+  readonly requestQueue: number
+  /** Port it listens on, 0 when it did not say. */
+  readonly listenPort: number
+  /** Present for our own peers only. */
+  readonly own: { readonly role: Role; readonly maxRequestBytes: number } | undefined
+}
+
+/** What clients that do not say are known to queue at least (libtorrent's default). */
+const DEFAULT_REQUEST_QUEUE = 250
+
+const MAX_CLIENT_CHARACTERS = 64
+
+export function encodeExtensionHandshake(handshake: ExtensionHandshake): Buffer {
+  const { own } = handshake
+  return encodeBencode({
+    m: {},
+    ...(handshake.listenPort > 0 ? { p: handshake.listenPort } : {}),
+    reqq: handshake.requestQueue,
+    ...(own === undefined ? {} : { si: { max: own.maxRequestBytes, role: own.role } }),
+    v: handshake.client,
+  })
+}
+
+/** Throws ERR_SI_PROTOCOL. Values that make no sense count as not given. */
+export function decodeExtensionHandshake(payload: Uint8Array): ExtensionHandshake {
+  const root = decode(payload)
+  if (!(root instanceof Map)) {
+    throw new SiError('ERR_SI_PROTOCOL', 'Peer breaks the protocol: extension handshake')
+  }
+  const fields = root as ReadonlyMap<string, BencodeValue>
+  const client = fields.get('v')
+  return {
+    client: Buffer.isBuffer(client) ? printable(client) : '',
+    requestQueue: within(fields.get('reqq'), 1, 100_000) ?? DEFAULT_REQUEST_QUEUE,
+    listenPort: within(fields.get('p'), 1, 65535) ?? 0,
+    own: ownFields(fields.get('si')),
+  }
+}
+
+function decode(payload: Uint8Array): BencodeValue {
+  try {
+    return decodeBencodePrefix(payload, { allowUnsortedKeys: true, maxDepth: 8 }).value
+  } catch (error) {
+    if (!isSiError(error, 'ERR_SI_BENCODE')) throw error
+    throw new SiError('ERR_SI_PROTOCOL', `Peer breaks the protocol: ${error.message}`, {
+      cause: error,
+    })
+  }
+}
+
+function ownFields(value: BencodeValue | undefined): ExtensionHandshake['own'] {
+  if (!(value instanceof Map)) return undefined
+  const fields = value as ReadonlyMap<string, BencodeValue>
+  const role = fields.get('role')
+  const isServer = Buffer.isBuffer(role) && role.toString('latin1') === 'server'
+  const maxRequestBytes = within(fields.get('max'), BLOCK_BYTES, 2 ** 31) ?? BLOCK_BYTES
+  return { role: isServer ? 'server' : 'node', maxRequestBytes }
+}
+
+function within(value: BencodeValue | undefined, low: number, high: number): number | undefined {
+  return typeof value === 'number' && value >= low && value <= high ? value : undefined
+}
+
+function printable(text: Buffer): string {
+  return text
+    .toString('utf8')
+    .replace(/\p{Cc}|\ufffd/gu, '?')
+    .slice(0, MAX_CLIENT_CHARACTERS)
+}

@@ -1,0 +1,269 @@
+// The connections of one torrent: dialling, accepting, refusing, choking. Invariant: at most one
+// connection to each peer id, none to ourselves, none to a banned peer, never more than `maxPeers`.
+import { SiError, type Clock } from '../core/core.ts'
+import { Candidates, type Ending, type Endpoint } from './candidates.ts'
+import { chooseUnchoked } from './choker.ts'
+import { Connection, formatEndpoint } from './connection.ts'
+import { type Handshake } from './handshake.ts'
+import { Peer, type PeerTorrent } from './peer.ts'
+import { type PeerKey } from './picker.ts'
+
+export interface PeerSetOptions {
+  readonly torrent: PeerTorrent
+  /** What we say in our handshake. */
+  readonly handshake: Handshake
+  readonly maxPeers: number
+  readonly clock: Clock
+  readonly random: () => number
+  /** False: only static peers are dialled, since nothing more is needed. */
+  readonly needsPeers: () => boolean
+}
+
+/** Neighbours a node looks for by itself; more may come to it. */
+const DIALLED_PEERS = 12
+
+const MAX_DIALS_AT_ONCE = 8
+
+const HANDSHAKE_TIMEOUT_MS = 5000
+
+/** A connection that ends sooner than this counts as a failed attempt. */
+const SHORT_LIFE_MS = 5000
+
+/** A second connection from the same side replaces the first if that was silent for so long. */
+const STALE_MS = 15_000
+
+const REGULAR_SLOTS = 8
+const CHOKE_ROUND_MS = 10_000
+const ROUNDS_PER_DRAW = 3
+
+interface Member {
+  readonly peer: Peer
+  readonly sinceMs: number
+  /** Where it can be reached, as far as we know. */
+  address: string | undefined
+  ending: Ending | undefined
+}
+
+interface Dial {
+  readonly connection: Connection
+  readonly address: string
+  readonly sinceMs: number
+}
+
+export class PeerSet {
+  readonly #options: PeerSetOptions
+  readonly #candidates: Candidates
+  readonly #members = new Map<PeerKey, Member>()
+  readonly #dials = new Set<Dial>()
+  readonly #bannedIds = new Set<string>()
+  readonly #releases = new Set<Promise<void>>()
+  #nextKey = 1
+  #optimistic: PeerKey | undefined
+  #chokeRounds = 0
+  #nextChokeMs = 0
+  #isClosed = false
+
+  constructor(options: PeerSetOptions) {
+    this.#options = options
+    this.#candidates = new Candidates(options.random)
+  }
+
+  get size(): number {
+    return this.#members.size
+  }
+
+  *[Symbol.iterator](): Generator<Peer, void, void> {
+    for (const { peer } of this.#members.values()) yield peer
+  }
+
+  get(key: PeerKey): Peer | undefined {
+    return this.#members.get(key)?.peer
+  }
+
+  addEndpoints(endpoints: readonly Endpoint[], options: { readonly isStatic: boolean }): void {
+    for (const endpoint of endpoints) this.#candidates.add(endpoint, options)
+  }
+
+  /** An incoming connection asked for this torrent; closes it when it is not welcome. */
+  accept(connection: Connection, handshake: Handshake): void {
+    if (this.#isClosed || this.#members.size >= this.#options.maxPeers) return connection.close()
+    if (!this.#isWelcome(connection, handshake)) return connection.close()
+    connection.sendHandshake(this.#options.handshake)
+    this.#admit(connection, handshake, undefined)
+  }
+
+  /** A peer told on which port it listens: others connect to it there, and so may we later. */
+  learnAddress(peer: Peer, port: number): void {
+    const member = this.#members.get(peer.key)
+    if (member === undefined || peer.connection.isOutgoing) return
+    member.address = formatEndpoint(peer.connection.remoteHost, port)
+    this.#candidates.add({ host: peer.connection.remoteHost, port }, { isStatic: false })
+    this.#candidates.answered(member.address, peer.peerId)
+  }
+
+  /** Closes the connection for good: this peer sends wrong bytes. */
+  ban(key: PeerKey): void {
+    const member = this.#members.get(key)
+    if (member === undefined) return
+    this.#bannedIds.add(member.peer.peerId)
+    this.#end(member, 'banned', new SiError('ERR_SI_PROTOCOL', 'Peer sent wrong bytes'))
+  }
+
+  /** To be called a few times a second. */
+  tick(): void {
+    const { clock, torrent, needsPeers } = this.#options
+    const nowMs = clock.monotonicMs()
+    for (const dial of this.#dials) {
+      if (nowMs - dial.sinceMs > HANDSHAKE_TIMEOUT_MS) dial.connection.close()
+    }
+    for (const member of this.#members.values()) {
+      const { peer } = member
+      peer.tick()
+      peer.updateInterest()
+      if (torrent.have.isComplete && peer.pieces.isComplete && !needsPeers()) {
+        this.#end(member, 'useless')
+      }
+    }
+    if (nowMs >= this.#nextChokeMs) this.choke()
+    this.#dial(nowMs)
+  }
+
+  /** Decides anew who is unchoked. */
+  choke(): void {
+    const { clock, torrent, random } = this.#options
+    this.#nextChokeMs = clock.monotonicMs() + CHOKE_ROUND_MS
+    const isDraw = this.#chokeRounds++ % ROUNDS_PER_DRAW === 0
+    const decision = chooseUnchoked([...this], isDraw ? undefined : this.#optimistic, {
+      ...{ role: torrent.role, regularSlots: REGULAR_SLOTS, random },
+    })
+    this.#optimistic = decision.optimistic
+    for (const peer of this) peer.setUnchoked(decision.unchoked.has(peer.key))
+  }
+
+  /** Closes all connections; resolves when none of them is reading any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const dial of this.#dials) dial.connection.close()
+    for (const member of [...this.#members.values()]) this.#end(member, 'lost')
+    await Promise.all(this.#releases)
+  }
+
+  #dial(nowMs: number): void {
+    const { maxPeers, needsPeers } = this.#options
+    if (this.#isClosed) return
+    const wished = Math.min(maxPeers, DIALLED_PEERS) - this.#members.size - this.#dials.size
+    const count = Math.min(wished, MAX_DIALS_AT_ONCE - this.#dials.size)
+    const endpoints = this.#candidates.take(nowMs, count, {
+      onlyStatic: !needsPeers(),
+      isConnected: (peerId) => this.#find(peerId) !== undefined,
+    })
+    for (const endpoint of endpoints) this.#connect(endpoint, nowMs)
+  }
+
+  #connect(endpoint: Endpoint, nowMs: number): void {
+    const { clock, handshake } = this.#options
+    const connection = Connection.dial(
+      endpoint,
+      {
+        onHandshake: (theirs) => {
+          this.#dials.delete(dial)
+          this.#greeted(dial, theirs)
+        },
+        onClose: () => {
+          this.#dials.delete(dial)
+          this.#candidates.ended(dial.address, 'failed', clock.monotonicMs())
+        },
+      },
+      { clock, onConnect: () => connection.sendHandshake(handshake) },
+    )
+    const address = formatEndpoint(endpoint.host, endpoint.port)
+    const dial: Dial = { connection, address, sinceMs: nowMs }
+    this.#dials.add(dial)
+  }
+
+  /** A peer that we connected to has answered. */
+  #greeted(dial: Dial, theirs: Handshake): void {
+    const { connection, address } = dial
+    this.#candidates.answered(address, theirs.peerId)
+    if (theirs.infoHash !== this.#options.handshake.infoHash || this.#isClosed) {
+      return connection.close()
+    }
+    if (!this.#isWelcome(connection, theirs)) {
+      const isBarred = this.#isBarred(theirs.peerId)
+      connection.setOwner({
+        onHandshake: () => {},
+        onClose: () => {
+          const ending = isBarred ? 'banned' : 'lost'
+          this.#candidates.ended(address, ending, this.#options.clock.monotonicMs())
+        },
+      })
+      return connection.close()
+    }
+    this.#admit(connection, theirs, address)
+  }
+
+  #isBarred(peerId: string): boolean {
+    return peerId === this.#options.handshake.peerId || this.#bannedIds.has(peerId)
+  }
+
+  /** Neither ourselves nor banned nor here already; may close the older of two connections. */
+  #isWelcome(connection: Connection, theirs: Handshake): boolean {
+    if (this.#isBarred(theirs.peerId)) return false
+    const existing = this.#find(theirs.peerId)
+    if (existing === undefined) return true
+    if (!this.#isPreferred(connection, existing.peer)) return false
+    this.#end(existing, 'lost')
+    return true
+  }
+
+  /** Both sides decide alike: of two crossing connections the one that the greater id made stays. */
+  #isPreferred(connection: Connection, existing: Peer): boolean {
+    if (connection.isOutgoing === existing.connection.isOutgoing) {
+      return existing.connection.silentMs > STALE_MS
+    }
+    const isOursGreater = this.#options.handshake.peerId > existing.peerId
+    return connection.isOutgoing === isOursGreater
+  }
+
+  #find(peerId: string): Member | undefined {
+    for (const member of this.#members.values()) {
+      if (member.peer.peerId === peerId) return member
+    }
+    return undefined
+  }
+
+  #admit(connection: Connection, handshake: Handshake, address: string | undefined): void {
+    const key = this.#nextKey++
+    connection.setOwner({
+      onHandshake: () => {},
+      onClose: (error) => {
+        const member = this.#members.get(key)
+        if (member !== undefined) this.#remove(member, error)
+      },
+    })
+    const peer = new Peer(this.#options.torrent, { key, connection, handshake })
+    const sinceMs = this.#options.clock.monotonicMs()
+    this.#members.set(key, { peer, sinceMs, address, ending: undefined })
+  }
+
+  /** Closes a connection and forgets its peer at once. */
+  #end(member: Member, ending: Ending, error?: Error): void {
+    member.ending = ending
+    member.peer.connection.close(error)
+    this.#remove(member, error)
+  }
+
+  #remove(member: Member, error: Error | undefined): void {
+    const { peer, address } = member
+    if (!this.#members.delete(peer.key)) return
+    const nowMs = this.#options.clock.monotonicMs()
+    const isShort = nowMs - member.sinceMs < SHORT_LIFE_MS
+    const ending = member.ending ?? (error instanceof SiError || isShort ? 'failed' : 'lost')
+    if (address !== undefined) this.#candidates.ended(address, ending, nowMs)
+    const release = peer.release().finally(() => this.#releases.delete(release))
+    this.#releases.add(release)
+    if (this.#isClosed) return
+    if (peer.isInterested) this.#options.torrent.onInterestChanged()
+    this.#options.torrent.onPeerGone()
+  }
+}

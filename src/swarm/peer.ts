@@ -1,0 +1,364 @@
+// One remote peer of one torrent: what it has, who chokes whom, its requests and ours. Invariant: what a
+// peer says is believed only as far as it can do no harm; whatever breaks the protocol throws
+// ERR_SI_PROTOCOL, which closes this connection and nothing else. States: STATE.md. Spec: BEP 3, 6, 10.
+import { SiError, type Clock } from '../core/core.ts'
+import { Bitfield, BLOCK_BYTES, pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
+import { type Connection } from './connection.ts'
+import { type Downloader } from './downloader.ts'
+import {
+  decodeExtensionHandshake,
+  encodeExtensionHandshake,
+  type ExtensionHandshake,
+  type Role,
+} from './extension.ts'
+import { type Handshake } from './handshake.ts'
+import { RateMeter } from './pipeline.ts'
+import { type Picker, type PeerKey, type PickingPeer } from './picker.ts'
+import { Requester } from './requester.ts'
+import { type PieceStore } from './store.ts'
+import { type UploadBuffers } from './upload-buffers.ts'
+import { Uploader } from './uploader.ts'
+import { type BlockRange, type WireMessage, type WireSink } from './wire.ts'
+
+/** Largest request served to a peer of ours. */
+const MAX_OWN_REQUEST_BYTES = 16 * 2 ** 20
+
+/** Largest request served to others: clients exist that ask for more than the customary 16 KiB. */
+const MAX_FOREIGN_REQUEST_BYTES = 128 * 1024
+
+/** Requests that one peer may keep waiting; told to it in the extension handshake. */
+const REQUEST_QUEUE = 500
+
+/** A peer that sends this much nobody asked for is cut off. */
+const MAX_UNASKED_BYTES = 64 * 2 ** 20
+
+const KEEP_ALIVE_MS = 60_000
+
+/** A live peer sends a keep-alive every two minutes. */
+const SILENCE_MS = 150_000
+
+/** What a peer needs of the torrent it belongs to. */
+export interface PeerTorrent {
+  readonly metainfo: Metainfo
+  readonly role: Role
+  readonly listenPort: number
+  readonly clock: Clock
+  /** What we can serve. */
+  readonly have: Bitfield
+  readonly picker: Picker
+  readonly downloader: Downloader | null
+  readonly store: PieceStore
+  readonly uploadBuffers: UploadBuffers
+  /** Peers that work is shared out over. */
+  readonly peerCount: number
+  readonly canDownload: boolean
+  onDownloaded(peer: Peer, usedBytes: number, wastedBytes: number): void
+  onUploaded(peer: Peer, bytes: number): void
+  onInterestChanged(): void
+  /** What it owed may now be asked of others. */
+  onPeerGone(): void
+  onPeerListens(peer: Peer, port: number): void
+  onReadError(error: unknown, range: BlockRange): void
+}
+
+export class Peer implements PickingPeer, WireSink {
+  readonly key: PeerKey
+  readonly connection: Connection
+  readonly peerId: string
+  readonly pieces: Bitfield
+  isOnParole = false
+  downloadedBytes = 0
+  uploadedBytes = 0
+  readonly #torrent: PeerTorrent
+  readonly #supportsFast: boolean
+  readonly #uploader: Uploader
+  readonly #requester: Requester | undefined
+  readonly #uploadMeter: RateMeter
+  #extension: ExtensionHandshake | undefined
+  #hasToldPieces = false
+  #isChokingUs = true
+  #isInterested = false
+  #isInteresting = false
+  #isUnchoked = false
+  #unaskedBytes = 0
+
+  constructor(
+    torrent: PeerTorrent,
+    link: { readonly key: PeerKey; readonly connection: Connection; readonly handshake: Handshake },
+  ) {
+    const { metainfo, clock, picker, downloader } = torrent
+    this.#torrent = torrent
+    this.key = link.key
+    this.connection = link.connection
+    this.peerId = link.handshake.peerId
+    this.#supportsFast = link.handshake.supportsFast
+    this.pieces = new Bitfield(metainfo.pieceCount)
+    this.#uploadMeter = new RateMeter(clock.monotonicMs())
+    this.#uploader = new Uploader({
+      connection: link.connection,
+      store: torrent.store,
+      buffers: torrent.uploadBuffers,
+      onSent: (bytes) => {
+        this.uploadedBytes += bytes
+        this.#uploadMeter.add(bytes, clock.monotonicMs())
+        torrent.onUploaded(this, bytes)
+      },
+      onReadError: (error, range) => {
+        torrent.onReadError(error, range)
+        this.connection.close()
+      },
+    })
+    this.#requester =
+      downloader === null
+        ? undefined
+        : new Requester({
+            ...{ peer: this, picker, downloader, clock },
+            pieceLengthBytes: metainfo.pieceLengthBytes,
+            request: (range) => this.connection.send({ type: 'request', range }),
+            cancel: (range) => this.connection.send({ type: 'cancel', range }),
+          })
+    this.#start(link.handshake)
+  }
+
+  #start(handshake: Handshake): void {
+    const { metainfo, have, role, listenPort } = this.#torrent
+    const maxPayloadBytes = Math.max(BLOCK_BYTES, metainfo.pieceLengthBytes)
+    const maxControlBytes = Math.max(64 * 1024, 1 + Math.ceil(metainfo.pieceCount / 8))
+    this.connection.startMessages(this, { maxPayloadBytes, maxControlBytes })
+    if (handshake.supportsExtensions) {
+      const payload = encodeExtensionHandshake({
+        ...{ client: 'SwarmImager 0.1', requestQueue: REQUEST_QUEUE, listenPort },
+        own: { role, maxRequestBytes: Math.min(MAX_OWN_REQUEST_BYTES, metainfo.pieceLengthBytes) },
+      })
+      this.connection.send({ type: 'extended', id: 0, payload })
+    }
+    if (this.#supportsFast && have.isComplete) this.connection.send({ type: 'have-all' })
+    else if (this.#supportsFast && have.count === 0) this.connection.send({ type: 'have-none' })
+    else if (have.count > 0) this.connection.send({ type: 'bitfield', bytes: have.bytes })
+  }
+
+  has(pieceIndex: number): boolean {
+    return this.pieces.has(pieceIndex)
+  }
+
+  get isServer(): boolean {
+    return this.#extension?.own?.role === 'server'
+  }
+
+  get client(): string {
+    return this.#extension?.client || clientOfId(this.peerId)
+  }
+
+  /** It wants something from us. */
+  get isInterested(): boolean {
+    return this.#isInterested
+  }
+
+  /** We let it have something. */
+  get isUnchoked(): boolean {
+    return this.#isUnchoked
+  }
+
+  get isChokingUs(): boolean {
+    return this.#isChokingUs
+  }
+
+  get downloadBytesPerSecond(): number {
+    return this.#requester?.bytesPerSecond ?? 0
+  }
+
+  get uploadBytesPerSecond(): number {
+    return this.#uploadMeter.bytesPerSecond(this.#torrent.clock.monotonicMs())
+  }
+
+  onMessage(message: WireMessage): void {
+    switch (message.type) {
+      case 'keep-alive':
+      case 'suggest':
+      case 'allowed-fast':
+      case 'port':
+        return
+      case 'choke':
+        this.#isChokingUs = true
+        // With BEP 6 each request is refused or served; without, choking means that all are forgotten.
+        this.#requester?.choked({ forgetsRequests: !this.#supportsFast })
+        return
+      case 'unchoke':
+        this.#isChokingUs = false
+        return this.fill()
+      case 'interested':
+      case 'not-interested':
+        this.#isInterested = message.type === 'interested'
+        return this.#torrent.onInterestChanged()
+      case 'have':
+        return this.#onHave(message.pieceIndex)
+      case 'bitfield':
+        return this.#onPieces(new Bitfield(this.pieces.length, message.bytes))
+      case 'have-all':
+        return this.#onPieces(Bitfield.full(this.pieces.length))
+      case 'have-none':
+        return this.#onPieces(new Bitfield(this.pieces.length))
+      case 'request':
+        return this.#onRequest(message.range)
+      case 'cancel':
+        if (this.#uploader.cancel(message.range)) this.#reject(message.range)
+        return
+      case 'reject':
+        return this.#onReject(message.range)
+      case 'extended':
+        if (message.id === 0) this.#onExtension(message.payload)
+        return
+      default:
+        return message satisfies never
+    }
+  }
+
+  #onExtension(payload: Uint8Array): void {
+    this.#extension = decodeExtensionHandshake(payload)
+    if (this.#extension.listenPort > 0) {
+      this.#torrent.onPeerListens(this, this.#extension.listenPort)
+    }
+  }
+
+  #onHave(pieceIndex: number): void {
+    if (pieceIndex >= this.pieces.length) {
+      throw protocolFault(`it has piece ${pieceIndex} of ${this.pieces.length}`)
+    }
+    if (!this.pieces.set(pieceIndex)) return
+    const { picker } = this.#torrent
+    picker.addAvailability(pieceIndex)
+    const state = picker.stateOf(pieceIndex)
+    if (state !== 'missing' && state !== 'begun') return
+    this.#setInteresting(true)
+    this.fill()
+  }
+
+  /** Refused although it does not choke us: it has not got the piece, whatever it said before. */
+  #onReject(range: BlockRange): void {
+    const wasAsked = this.#requester?.rejected(range) ?? false
+    if (wasAsked && !this.#isChokingUs && this.pieces.clear(range.pieceIndex)) {
+      this.#torrent.picker.removeAvailability(range.pieceIndex)
+    }
+    this.fill()
+  }
+
+  #onPieces(pieces: Bitfield): void {
+    if (this.#hasToldPieces) throw protocolFault('it sent its bitfield twice')
+    this.#hasToldPieces = true
+    for (const index of pieces.indexes()) {
+      if (this.pieces.set(index)) this.#torrent.picker.addAvailability(index)
+    }
+    this.updateInterest()
+    this.fill()
+  }
+
+  /** Tells the peer whether it has anything for us, when that has changed. */
+  updateInterest(): void {
+    const { picker, canDownload } = this.#torrent
+    this.#setInteresting(canDownload && picker.isInteresting(this))
+  }
+
+  #setInteresting(isInteresting: boolean): void {
+    if (isInteresting === this.#isInteresting || this.connection.isClosed) return
+    if (isInteresting && !this.#torrent.canDownload) return
+    this.#isInteresting = isInteresting
+    this.connection.send({ type: isInteresting ? 'interested' : 'not-interested' })
+  }
+
+  /** Asks for as much as this peer should be owing us now. */
+  fill(): void {
+    if (this.#isChokingUs || !this.#isInteresting || this.connection.isClosed) return
+    if (!this.#torrent.canDownload) return
+    const maxRequestBytes = this.#extension?.own?.maxRequestBytes ?? BLOCK_BYTES
+    this.#requester?.fill({
+      maxRequestBytes: Math.min(maxRequestBytes, this.#torrent.metainfo.pieceLengthBytes),
+      requestQueue: this.#extension?.requestQueue ?? REQUEST_QUEUE / 2,
+      peerCount: this.#torrent.peerCount,
+    })
+  }
+
+  onPayloadBegin(range: BlockRange): void {
+    if (this.#requester?.beginPayload(range)) return
+    this.#unaskedBytes += range.lengthBytes
+    if (this.#unaskedBytes > MAX_UNASKED_BYTES) {
+      throw protocolFault('it sends what nobody asked for')
+    }
+  }
+
+  onPayload(fragment: Uint8Array): void {
+    const usedBytes = this.#requester?.takePayload(fragment) ?? 0
+    this.downloadedBytes += fragment.length
+    this.#torrent.onDownloaded(this, usedBytes, fragment.length - usedBytes)
+    this.fill()
+  }
+
+  onPayloadEnd(): void {
+    this.#requester?.endPayload()
+    this.fill()
+  }
+
+  /** A piece is complete: what this peer owes of it is not needed. */
+  dropPiece(pieceIndex: number): void {
+    this.#requester?.dropPiece(pieceIndex)
+  }
+
+  #onRequest(range: BlockRange): void {
+    const { metainfo, have } = this.#torrent
+    const isOwn = this.#extension?.own !== undefined
+    const mostBytes = isOwn ? MAX_OWN_REQUEST_BYTES : MAX_FOREIGN_REQUEST_BYTES
+    const endBytes = range.offsetBytes + range.lengthBytes
+    if (range.pieceIndex >= metainfo.pieceCount || range.lengthBytes === 0) {
+      throw protocolFault('its request is no part of the torrent')
+    }
+    if (range.lengthBytes > mostBytes || endBytes > pieceSizeBytes(metainfo, range.pieceIndex)) {
+      throw protocolFault(`its request of ${range.lengthBytes} bytes is too large`)
+    }
+    const isServed = this.#isUnchoked && have.has(range.pieceIndex)
+    if (!isServed || this.#uploader.queuedRequests >= REQUEST_QUEUE) this.#reject(range)
+    else this.#uploader.push(range)
+  }
+
+  #reject(range: BlockRange): void {
+    if (this.#supportsFast) this.connection.send({ type: 'reject', range })
+  }
+
+  /** Lets the peer have pieces, or no longer. Requests that wait are then refused. */
+  setUnchoked(isUnchoked: boolean): void {
+    if (isUnchoked === this.#isUnchoked || this.connection.isClosed) return
+    this.#isUnchoked = isUnchoked
+    this.connection.send({ type: isUnchoked ? 'unchoke' : 'choke' })
+    if (!isUnchoked) for (const range of this.#uploader.clear()) this.#reject(range)
+  }
+
+  /** Announces a piece that we can serve from now on. */
+  tellHave(pieceIndex: number): void {
+    if (!this.pieces.has(pieceIndex)) this.connection.send({ type: 'have', pieceIndex })
+  }
+
+  /** To be called now and then: keep-alives, silence. */
+  tick(): void {
+    if (this.connection.silentMs > SILENCE_MS || this.#requester?.checkSilence() === 'useless') {
+      this.connection.close(protocolFault('it does not answer'))
+    } else if (this.connection.unsentMs > KEEP_ALIVE_MS) {
+      this.connection.send({ type: 'keep-alive' })
+    }
+  }
+
+  /** The connection is gone: everything owed goes elsewhere. Resolves when no read is under way. */
+  async release(): Promise<void> {
+    const { picker } = this.#torrent
+    this.#requester?.giveBackAll()
+    picker.forget(this.key)
+    for (const index of this.pieces.indexes()) picker.removeAvailability(index)
+    await this.#uploader.close()
+  }
+}
+
+function protocolFault(what: string): SiError {
+  return new SiError('ERR_SI_PROTOCOL', `Peer breaks the protocol: ${what}`)
+}
+
+/** The customary first characters of an id, `-TR3000-`, for clients that do not say their name. */
+function clientOfId(peerId: string): string {
+  return /^-[A-Za-z~]{2}[0-9A-Za-z.]{4}-/.exec(peerId)?.[0].slice(1, -1) ?? 'unknown'
+}

@@ -1,0 +1,198 @@
+// What we have asked one peer for, and what comes of it. Invariant: every range asked for is exactly
+// once in `#asked` until it is received, refused, timed out or the peer is gone, and is then given
+// back to the picker. A range that was given back may still arrive and is then used if it is needed.
+import { type Clock } from '../core/core.ts'
+import { type Downloader, type Incoming } from './downloader.ts'
+import { planPipeline, RateMeter } from './pipeline.ts'
+import { blocksOf, type Picker, type PickingPeer } from './picker.ts'
+import { isSameRange } from './uploader.ts'
+import { type BlockRange } from './wire.ts'
+
+/** No payload for this long while some is owed: others are asked for it. */
+const SNUB_MS = 4000
+
+/** No payload for this long: the peer is of no use. */
+const USELESS_MS = 45_000
+
+/** Ranges given back that are remembered, so that a late answer is no surprise. */
+const MAX_LATE = 512
+
+/** New requests go out, several in one write, when this part of the pipeline has drained. */
+const REFILL_BELOW = 0.75
+
+export interface RequesterOptions {
+  readonly peer: PickingPeer
+  readonly picker: Picker
+  readonly downloader: Downloader
+  readonly clock: Clock
+  readonly pieceLengthBytes: number
+  readonly request: (range: BlockRange) => void
+  readonly cancel: (range: BlockRange) => void
+}
+
+/** What the peer told about itself, and how many share the work. */
+export interface RequestLimits {
+  readonly maxRequestBytes: number
+  readonly requestQueue: number
+  readonly peerCount: number
+}
+
+export class Requester {
+  readonly #options: RequesterOptions
+  readonly #asked: BlockRange[] = []
+  readonly #late: BlockRange[] = []
+  readonly #meter: RateMeter
+  #askedBytes = 0
+  #incoming: Incoming | undefined
+  #incomingIsAsked = false
+  #lastPayloadMs: number
+  #isSnubbed = false
+
+  constructor(options: RequesterOptions) {
+    this.#options = options
+    this.#lastPayloadMs = options.clock.monotonicMs()
+    this.#meter = new RateMeter(this.#lastPayloadMs)
+  }
+
+  get isSnubbed(): boolean {
+    return this.#isSnubbed
+  }
+
+  get bytesPerSecond(): number {
+    return this.#meter.bytesPerSecond(this.#options.clock.monotonicMs())
+  }
+
+  /** Bytes asked for and not received. */
+  get askedBytes(): number {
+    return this.#askedBytes
+  }
+
+  /** Asks for as much as is due. To be called only while the peer does not choke us. */
+  fill(limits: RequestLimits): void {
+    const { picker, downloader, peer } = this.#options
+    const plan = planPipeline({
+      ...limits,
+      bytesPerSecond: this.bytesPerSecond,
+      pieceLengthBytes: this.#options.pieceLengthBytes,
+      isSnubbed: this.#isSnubbed,
+      unaskedBytes: picker.unaskedBytes,
+    })
+    if (this.#asked.length > 0 && this.#askedBytes >= plan.targetBytes * REFILL_BELOW) return
+    while (this.#askedBytes < plan.targetBytes && this.#asked.length < limits.requestQueue) {
+      const range = picker.pick(peer, plan.rangeBytes, downloader.hasFreeSlot)
+      if (range?.isFirst) downloader.begin(range.pieceIndex)
+      if (range !== undefined) this.#ask(range)
+      else if (this.#asked.length > 0 || !this.#findMore(plan.rangeBytes)) break
+    }
+  }
+
+  /** For an idle peer: asks again for what others owe, or makes room for what this peer has. */
+  #findMore(rangeBytes: number): boolean {
+    const { picker, downloader, peer } = this.#options
+    const again = picker.pickAgain(peer, rangeBytes, (piece, block) => this.#isAsked(piece, block))
+    if (again !== undefined) {
+      this.#ask(again)
+      return true
+    }
+    return !downloader.hasFreeSlot && picker.canBegin(peer) && downloader.abandonStalled()
+  }
+
+  #isAsked(pieceIndex: number, block: number): boolean {
+    return this.#asked.some((range) => {
+      const { first, end } = blocksOf(range)
+      return range.pieceIndex === pieceIndex && block >= first && block < end
+    })
+  }
+
+  #ask(range: BlockRange): void {
+    const { pieceIndex, offsetBytes, lengthBytes } = range
+    if (this.#asked.length === 0) this.#lastPayloadMs = this.#options.clock.monotonicMs()
+    this.#asked.push({ pieceIndex, offsetBytes, lengthBytes })
+    this.#askedBytes += lengthBytes
+    this.#options.request(range)
+  }
+
+  /** A piece message begins; false when it was never asked for and is to be thrown away. */
+  beginPayload(range: BlockRange): boolean {
+    this.#incomingIsAsked = this.#asked.some((asked) => isSameRange(asked, range))
+    const lateAt = this.#late.findIndex((late) => isSameRange(late, range))
+    if (lateAt >= 0) this.#late.splice(lateAt, 1)
+    const isKnown = this.#incomingIsAsked || lateAt >= 0
+    this.#incoming = isKnown ? { range, from: this.#options.peer.key, doneBytes: 0 } : undefined
+    return isKnown
+  }
+
+  /** Takes payload in; returns how many bytes were of use. */
+  takePayload(fragment: Uint8Array): number {
+    const nowMs = this.#options.clock.monotonicMs()
+    this.#meter.add(fragment.length, nowMs)
+    if (this.#incoming === undefined) return 0
+    this.#lastPayloadMs = nowMs
+    this.#isSnubbed = false
+    if (this.#incomingIsAsked) this.#askedBytes -= fragment.length
+    return this.#options.downloader.take(this.#incoming, fragment)
+  }
+
+  endPayload(): void {
+    if (this.#incoming !== undefined && this.#incomingIsAsked) {
+      this.#settle(this.#incoming.range, 0)
+    }
+    this.#incoming = undefined
+  }
+
+  /** The peer will not send this range (BEP 6); false when it was not asked for it. */
+  rejected(range: BlockRange): boolean {
+    return this.#settle(range, range.lengthBytes)
+  }
+
+  /** The peer chokes us; without BEP 6 that means that it forgets what it owes. */
+  choked(options: { readonly forgetsRequests: boolean }): void {
+    this.#isSnubbed = false
+    if (options.forgetsRequests) this.giveBackAll()
+  }
+
+  #settle(range: BlockRange, owedBytes: number): boolean {
+    const at = this.#asked.findIndex((asked) => isSameRange(asked, range))
+    if (at < 0) return false
+    this.#asked.splice(at, 1)
+    this.#askedBytes -= owedBytes
+    this.#options.picker.giveBack(range)
+    return true
+  }
+
+  /** A piece is complete: what this peer still owes of it is cancelled. */
+  dropPiece(pieceIndex: number): void {
+    for (const range of this.#asked.filter((asked) => asked.pieceIndex === pieceIndex)) {
+      if (this.#incoming !== undefined && isSameRange(this.#incoming.range, range)) continue
+      this.#settle(range, range.lengthBytes)
+      this.#rememberLate(range)
+      this.#options.cancel(range)
+    }
+  }
+
+  /** All that is owed goes back to the picker: the peer chokes us, is silent, or gone. */
+  giveBackAll(): void {
+    for (const range of this.#asked.splice(0)) {
+      this.#options.picker.giveBack(range)
+      this.#rememberLate(range)
+    }
+    this.#askedBytes = 0
+    this.#incomingIsAsked = false
+  }
+
+  #rememberLate(range: BlockRange): void {
+    this.#late.push(range)
+    if (this.#late.length > MAX_LATE) this.#late.shift()
+  }
+
+  /** To be called now and then. `useless`: the connection should be closed. */
+  checkSilence(): 'fine' | 'snubbed' | 'useless' {
+    if (this.#asked.length === 0 && !this.#isSnubbed) return 'fine'
+    const silentMs = this.#options.clock.monotonicMs() - this.#lastPayloadMs
+    if (silentMs > USELESS_MS) return 'useless'
+    if (silentMs < SNUB_MS || this.#isSnubbed) return 'fine'
+    this.#isSnubbed = true
+    this.giveBackAll()
+    return 'snubbed'
+  }
+}

@@ -1,0 +1,188 @@
+// The door of swarm: a listener and the torrents behind it. Invariant: this thread does network only; it
+// never hashes, decompresses or touches a disk itself. Everything opened here is closed by close().
+// Spec: BEP 3, 6, 10, 12, 23, 27; states in STATE.md.
+import { createServer, type Server, type Socket } from 'node:net'
+import { errnoOf, messageOf, SiError, systemClock, type Clock } from '../core/core.ts'
+import { type InfoHash } from '../torrent/torrent.ts'
+import { Connection } from './connection.ts'
+import { type Role } from './extension.ts'
+import { createPeerId, type Handshake } from './handshake.ts'
+import { TorrentSession, type AddTorrent, type Torrent } from './torrent-session.ts'
+import { createUploadBuffers } from './upload-buffers.ts'
+
+export { type Role } from './extension.ts'
+export { createPiecePool, type PiecePool, type PiecePoolOptions } from './piece-pool.ts'
+export { servePieces, type PieceHandlers } from './serve-pieces.ts'
+export { createSlab, type Slab } from './slab.ts'
+export { openFileStore, type PieceStore } from './store.ts'
+export {
+  type AddTorrent,
+  type PeerStats,
+  type Torrent,
+  type TorrentStats,
+} from './torrent-session.ts'
+
+export interface SwarmOptions {
+  /** Address to listen on; all of IPv6 and IPv4 when left out. */
+  readonly host?: string
+  /** 0 takes any free port. */
+  readonly port: number
+  readonly role: Role
+  /** What trackers are told to call us at, when that is not where the announce comes from. */
+  readonly announceAddress?: string
+  /** Connections per torrent. Default 256 for a server, 32 for a node. */
+  readonly maxPeers?: number
+  readonly clock?: Clock
+  /** Uniform in [0, 1); for tests. */
+  readonly random?: () => number
+  /** A line that an administrator may want to see. */
+  readonly onNote?: (text: string) => void
+}
+
+export interface Swarm {
+  readonly port: number
+  /** Joins the swarm of a torrent. Throws ERR_SI_SWARM when it is in it already. */
+  add(options: AddTorrent): Torrent
+  /** Closes all torrents and the listener. Idempotent. */
+  close(): Promise<void>
+}
+
+/** Memory for outgoing payload, all torrents and peers together: 32 x 1 MiB. */
+const UPLOAD_BUFFER_BYTES = 2 ** 20
+const UPLOAD_BUFFERS = 32
+
+const HANDSHAKE_TIMEOUT_MS = 10_000
+
+/** Connections that have not said yet what they want. */
+const MAX_UNKNOWN = 64
+
+/** Listens. Throws ERR_SI_LISTEN when the port cannot be had. */
+export async function createSwarm(options: SwarmOptions): Promise<Swarm> {
+  const swarm = new ListeningSwarm(options)
+  await swarm.listen()
+  return swarm
+}
+
+class ListeningSwarm implements Swarm {
+  readonly #options: SwarmOptions
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #peerId: string
+  readonly #server: Server
+  readonly #torrents = new Map<InfoHash, TorrentSession>()
+  readonly #unknown = new Set<Connection>()
+  readonly #uploadBuffers = createUploadBuffers({
+    bufferBytes: UPLOAD_BUFFER_BYTES,
+    buffers: UPLOAD_BUFFERS,
+  })
+  #port = 0
+  #closed: Promise<void> | undefined
+
+  constructor(options: SwarmOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#random = options.random ?? Math.random
+    this.#peerId = createPeerId(this.#random)
+    this.#server = createServer({ pauseOnConnect: true, noDelay: true })
+    this.#server.on('connection', (socket) => this.#onConnection(socket))
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  async listen(): Promise<void> {
+    try {
+      await this.#tryListen(this.#options.host ?? '::')
+    } catch (error) {
+      // A kernel without IPv6.
+      const hasNoIpv6 = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errnoOf(error) ?? '')
+      if (this.#options.host !== undefined || !hasNoIpv6) throw this.#listenError(error)
+      await this.#tryListen('0.0.0.0').catch((again: unknown) => {
+        throw this.#listenError(again)
+      })
+    }
+    const address = this.#server.address()
+    this.#port = typeof address === 'object' && address !== null ? address.port : 0
+    this.#server.on('error', (error) => this.#options.onNote?.(`Listener: ${error.message}`))
+  }
+
+  #tryListen(host: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ host, port: this.#options.port }, () => {
+        this.#server.off('error', reject)
+        resolve()
+      })
+    })
+  }
+
+  #listenError(error: unknown): SiError {
+    const { host, port } = this.#options
+    return new SiError(
+      'ERR_SI_LISTEN',
+      `Cannot listen for peers on ${host ?? 'any address'} port ${port}: ${messageOf(error)}`,
+      { hint: 'Choose another port, or stop the program that uses this one', cause: error },
+    )
+  }
+
+  add(options: AddTorrent): Torrent {
+    const { infoHash, name } = options.metainfo
+    if (this.#closed !== undefined) throw new SiError('ERR_SI_ABORTED', 'The swarm was closed')
+    if (this.#torrents.has(infoHash)) {
+      throw new SiError('ERR_SI_SWARM', `Cannot add torrent "${name}": it is in the swarm already`)
+    }
+    const { role, announceAddress, onNote } = this.#options
+    const session = new TorrentSession(options, {
+      ...{ role, announceAddress, peerId: this.#peerId, listenPort: this.#port },
+      ...{ clock: this.#clock, random: this.#random, uploadBuffers: this.#uploadBuffers },
+      maxPeers: this.#options.maxPeers ?? (role === 'server' ? 256 : 32),
+      onNote: onNote ?? (() => {}),
+      onClosed: () => this.#torrents.delete(infoHash),
+    })
+    this.#torrents.set(infoHash, session)
+    return session
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#shutDown()
+    return this.#closed
+  }
+
+  async #shutDown(): Promise<void> {
+    const listenerClosed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    for (const connection of this.#unknown) connection.close()
+    await Promise.all([...this.#torrents.values()].map((torrent) => torrent.close()))
+    await listenerClosed
+  }
+
+  #onConnection(socket: Socket): void {
+    if (this.#unknown.size >= MAX_UNKNOWN || this.#closed !== undefined) {
+      socket.destroy()
+      return
+    }
+    const connection = Connection.accept(
+      socket,
+      {
+        onHandshake: (handshake) => {
+          forget()
+          this.#onHandshake(connection, handshake)
+        },
+        onClose: () => forget(),
+      },
+      { clock: this.#clock },
+    )
+    const cancel = this.#clock.schedule(HANDSHAKE_TIMEOUT_MS, () => connection.close())
+    const forget = () => {
+      cancel()
+      this.#unknown.delete(connection)
+    }
+    this.#unknown.add(connection)
+  }
+
+  #onHandshake(connection: Connection, handshake: Handshake): void {
+    const torrent = this.#torrents.get(handshake.infoHash)
+    if (torrent === undefined) connection.close()
+    else torrent.accept(connection, handshake)
+  }
+}

@@ -1,0 +1,165 @@
+// What one peer has asked us for, and the sending of it. Invariant: at most two buffers per peer are
+// being read or sent, so a peer is served as fast as it reads and not a byte faster. Requests that lie
+// side by side are read at once; a long one is read and sent in parts.
+import { type Connection } from './connection.ts'
+import { type PieceStore } from './store.ts'
+import { type UploadBuffers } from './upload-buffers.ts'
+import { encodePieceHead, type BlockRange } from './wire.ts'
+
+/** One buffer is read while the other is in the socket. */
+const BUFFERS_PER_PEER = 2
+
+export interface UploaderOptions {
+  readonly connection: Connection
+  readonly store: PieceStore
+  readonly buffers: UploadBuffers
+  /** Payload that the kernel took. */
+  readonly onSent: (bytes: number) => void
+  /** A read failed; the connection is closed, as the peer cannot be told. */
+  readonly onReadError: (error: unknown, range: BlockRange) => void
+}
+
+export class Uploader {
+  readonly #options: UploaderOptions
+  readonly #queue: BlockRange[] = []
+  #queuedBytes = 0
+  #buffersInUse = 0
+  #wake: (() => void) | undefined
+  #running: Promise<void> | undefined
+  #isClosed = false
+
+  constructor(options: UploaderOptions) {
+    this.#options = options
+  }
+
+  get queuedRequests(): number {
+    return this.#queue.length
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  push(range: BlockRange): void {
+    if (this.#isClosed) return
+    this.#queue.push(range)
+    this.#queuedBytes += range.lengthBytes
+    this.#running ??= this.#run().finally(() => (this.#running = undefined))
+  }
+
+  /** Drops one waiting request; false when it is being sent already, or never was there. */
+  cancel(range: BlockRange): boolean {
+    const at = this.#queue.findIndex((queued) => isSameRange(queued, range))
+    if (at < 0) return false
+    this.#queue.splice(at, 1)
+    this.#queuedBytes -= range.lengthBytes
+    return true
+  }
+
+  /** Drops all waiting requests and returns them. */
+  clear(): readonly BlockRange[] {
+    this.#queuedBytes = 0
+    return this.#queue.splice(0)
+  }
+
+  /** Resolves when no read is under way: the store may be closed then. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.clear()
+    this.#wake?.()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    for (let batch = this.#nextBatch(); batch !== undefined; batch = this.#nextBatch()) {
+      for (const part of splitBatch(batch, this.#options.buffers.bufferBytes)) {
+        if (this.#isClosed || !(await this.#sendPart(part))) return
+      }
+    }
+  }
+
+  /** The first request and those that follow it without a gap, as far as one buffer goes. */
+  #nextBatch(): BlockRange[] | undefined {
+    const first = this.#queue.shift()
+    if (first === undefined || this.#isClosed) return undefined
+    const batch = [first]
+    let bytes = first.lengthBytes
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      const isNext =
+        next.pieceIndex === first.pieceIndex && next.offsetBytes === first.offsetBytes + bytes
+      if (!isNext || bytes + next.lengthBytes > this.#options.buffers.bufferBytes) break
+      this.#queue.shift()
+      batch.push(next)
+      bytes += next.lengthBytes
+    }
+    this.#queuedBytes -= bytes
+    return batch
+  }
+
+  /** Reads and sends one part; false when the connection cannot go on. */
+  async #sendPart(part: UploadPart): Promise<boolean> {
+    const { store, buffers, connection, onSent, onReadError } = this.#options
+    while (this.#buffersInUse >= BUFFERS_PER_PEER) {
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+    this.#buffersInUse++
+    const buffer = await buffers.acquire()
+    const release = () => {
+      buffers.release(buffer)
+      this.#buffersInUse--
+      this.#wake?.()
+    }
+    const payload = buffer.subarray(0, part.range.lengthBytes)
+    try {
+      await store.read(part.range.pieceIndex, part.range.offsetBytes, payload)
+    } catch (error) {
+      release()
+      if (!this.#isClosed) onReadError(error, part.range)
+      return false
+    }
+    connection.sendBuffers(framed(part, payload), () => {
+      release()
+      if (!connection.isClosed) onSent(payload.length)
+    })
+    return !connection.isClosed
+  }
+}
+
+/** A range that fits a buffer, with the requests that begin in it. */
+interface UploadPart {
+  readonly range: BlockRange
+  readonly starts: readonly BlockRange[]
+}
+
+function splitBatch(batch: readonly BlockRange[], partBytes: number): UploadPart[] {
+  const first = batch[0]
+  if (first === undefined) return []
+  if (batch.length > 1 || first.lengthBytes <= partBytes) {
+    const lengthBytes = batch.reduce((sum, range) => sum + range.lengthBytes, 0)
+    return [{ range: { ...first, lengthBytes }, starts: batch }]
+  }
+  const parts: UploadPart[] = []
+  for (let done = 0; done < first.lengthBytes; done += partBytes) {
+    const lengthBytes = Math.min(partBytes, first.lengthBytes - done)
+    const range = { ...first, offsetBytes: first.offsetBytes + done, lengthBytes }
+    parts.push({ range, starts: done === 0 ? [first] : [] })
+  }
+  return parts
+}
+
+/** Heads and payload in the order of the wire; the payload is not copied. */
+function framed(part: UploadPart, payload: Uint8Array): Uint8Array[] {
+  if (part.starts.length === 0) return [payload]
+  return part.starts.flatMap((start) => {
+    const from = start.offsetBytes - part.range.offsetBytes
+    return [encodePieceHead(start), payload.subarray(from, from + start.lengthBytes)]
+  })
+}
+
+export function isSameRange(a: BlockRange, b: BlockRange): boolean {
+  return (
+    a.pieceIndex === b.pieceIndex &&
+    a.offsetBytes === b.offsetBytes &&
+    a.lengthBytes === b.lengthBytes
+  )
+}

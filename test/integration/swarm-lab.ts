@@ -1,0 +1,216 @@
+// A swarm on loopback for tests: a torrent over seeded noise, seeders, getters. Everything that was
+// opened is closed by `await using`.
+import { createHash } from 'node:crypto'
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  createPiecePool,
+  createSlab,
+  createSwarm,
+  openFileStore,
+  type PieceStore,
+  type Slab,
+  type Swarm,
+  type SwarmOptions,
+  type Torrent,
+} from '../../src/swarm/swarm.ts'
+import {
+  Bitfield,
+  encodeInfo,
+  encodeMetainfo,
+  parseMetainfo,
+  type Metainfo,
+} from '../../src/torrent/torrent.ts'
+import type { TestWorkerData } from './swarm-worker.ts'
+
+export interface Lab extends AsyncDisposable {
+  readonly directory: string
+  readonly metainfo: Metainfo
+  readonly torrentBytes: Buffer
+  readonly content: Buffer
+  /** Holds `payload.bin` complete. */
+  readonly seedDirectory: string
+  /** A seeder of everything. */
+  seed(options?: Partial<SeedOptions>): Promise<Member>
+  /** A downloader of everything. */
+  get(options?: Partial<GetOptions>): Promise<Getter>
+}
+
+export interface SeedOptions extends Pick<SwarmOptions, 'role'> {
+  readonly store: (store: PieceStore) => PieceStore
+  readonly trackers: readonly (readonly string[])[]
+  readonly peers: readonly string[]
+  readonly host: string
+  readonly port: number
+}
+
+export interface GetOptions extends SeedOptions {
+  readonly slots: number
+  readonly threads: number
+  readonly worker: Partial<TestWorkerData>
+  readonly have: Bitfield
+}
+
+export interface Member extends AsyncDisposable {
+  readonly swarm: Swarm
+  readonly torrent: Torrent
+  readonly address: string
+  readonly notes: string[]
+}
+
+export interface Getter extends Member {
+  readonly slab: Slab
+  readonly done: Promise<void>
+  file(): Promise<Buffer>
+}
+
+/** Noise that is the same every time. */
+export function noise(sizeBytes: number, seed = 1): Buffer {
+  const bytes = Buffer.alloc(sizeBytes)
+  for (let at = 0, counter = 0; at < sizeBytes; counter++) {
+    at += createHash('sha512').update(`${seed}.${counter}`).digest().copy(bytes, at)
+  }
+  return bytes
+}
+
+export function torrentOf(content: Buffer, pieceLengthBytes: number, name = 'payload.bin'): Buffer {
+  const hashes: Buffer[] = []
+  for (let at = 0; at < content.length; at += pieceLengthBytes) {
+    hashes.push(
+      createHash('sha1')
+        .update(content.subarray(at, at + pieceLengthBytes))
+        .digest(),
+    )
+  }
+  const infoBytes = encodeInfo({
+    name,
+    pieceLengthBytes,
+    files: [{ path: [name], lengthBytes: content.length }],
+    pieceHashes: Buffer.concat(hashes),
+  })
+  return encodeMetainfo({ infoBytes })
+}
+
+export async function createLab(options: {
+  readonly sizeBytes: number
+  readonly pieceLengthBytes: number
+}): Promise<Lab> {
+  const directory = await mkdtemp(join(tmpdir(), 'si-swarm-'))
+  const content = noise(options.sizeBytes)
+  const torrentBytes = torrentOf(content, options.pieceLengthBytes)
+  const metainfo = parseMetainfo(torrentBytes)
+  await writeFile(join(directory, 'payload.bin'), content)
+  await writeFile(join(directory, 'payload.torrent'), torrentBytes)
+  let count = 0
+  return {
+    ...{ directory, metainfo, torrentBytes, content, seedDirectory: directory },
+    seed: (seedOptions = {}) => startSeeder({ metainfo, directory, ...seedOptions }),
+    get: (getOptions = {}) =>
+      startGetter({ metainfo, path: join(directory, `node${count++}`), ...getOptions }),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  }
+}
+
+async function startSeeder(
+  options: Partial<SeedOptions> & { readonly metainfo: Metainfo; readonly directory: string },
+): Promise<Member> {
+  const notes: string[] = []
+  const swarm = await createSwarm({
+    host: options.host ?? '127.0.0.1',
+    port: options.port ?? 0,
+    role: options.role ?? 'server',
+    onNote: (text) => notes.push(text),
+  })
+  const files = await openFileStore(options.metainfo, options.directory)
+  const torrent = swarm.add({
+    metainfo: options.metainfo,
+    trackers: options.trackers ?? [],
+    peers: options.peers ?? [],
+    store: options.store?.(files) ?? files,
+    have: Bitfield.full(options.metainfo.pieceCount),
+    pool: null,
+  })
+  return {
+    ...{ swarm, torrent, notes, address: `127.0.0.1:${swarm.port}` },
+    async [Symbol.asyncDispose]() {
+      await swarm.close()
+      await files.close()
+    },
+  }
+}
+
+async function startGetter(
+  options: Partial<GetOptions> & { readonly metainfo: Metainfo; readonly path: string },
+): Promise<Getter> {
+  const { metainfo, path } = options
+  const notes: string[] = []
+  await writeFile(path, Buffer.alloc(0), { flag: 'a' })
+  const slab = createSlab({ slotBytes: metainfo.pieceLengthBytes, slots: options.slots ?? 16 })
+  const workerData: TestWorkerData = {
+    ...{ path, pieceLengthBytes: metainfo.pieceLengthBytes, pieceHashes: metainfo.pieceHashes },
+    ...{ delayMs: 0, brokenPiece: -1, fatalPiece: -1, ...options.worker },
+  }
+  const entry = new URL('swarm-worker.ts', import.meta.url)
+  const pool = createPiecePool({ entry, workerData, threads: options.threads ?? 1, slab })
+  const handle = await open(path, 'r')
+  const store: PieceStore = {
+    async read(pieceIndex, offset, into) {
+      await handle.read(into, 0, into.length, pieceIndex * metainfo.pieceLengthBytes + offset)
+    },
+    close: () => handle.close(),
+  }
+  const swarm = await createSwarm({
+    host: options.host ?? '127.0.0.1',
+    port: options.port ?? 0,
+    role: 'node',
+    onNote: (text) => notes.push(text),
+  })
+  const torrent = swarm.add({
+    metainfo,
+    trackers: options.trackers ?? [],
+    peers: options.peers ?? [],
+    store: options.store?.(store) ?? store,
+    have: options.have ?? new Bitfield(metainfo.pieceCount),
+    pool,
+  })
+  const pieces = Array.from({ length: metainfo.pieceCount }, (_, index) => index)
+  torrent.want(pieces)
+  const done = torrent.received(pieces)
+  done.catch(() => {})
+  return {
+    ...{ swarm, torrent, slab, done, notes, address: `127.0.0.1:${swarm.port}` },
+    file: () => readFile(path),
+    async [Symbol.asyncDispose]() {
+      await swarm.close()
+      await pool.close()
+      await handle.close()
+    },
+  }
+}
+
+/** Waits until `condition` holds; fails after `timeoutMs` with what was waited for. */
+export async function until(
+  condition: () => boolean,
+  what: string,
+  timeoutMs = 20_000,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`Waited in vain: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** `promise`, but fails after `timeoutMs`. */
+export async function within<T>(promise: Promise<T>, what: string, timeoutMs = 20_000): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Waited in vain: ${what}`)), timeoutMs)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
