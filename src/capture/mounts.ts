@@ -89,7 +89,8 @@ export interface CapturedMounts {
 // Several devices, or none, hide behind one file system: no device number tells that it is local.
 const LOCAL_WITHOUT_DEVICE = new Set(['btrfs', 'bcachefs', 'zfs'])
 const NEVER = /^(?:fuse|fuseblk|squashfs|iso9660|udf|erofs|gfs2|ocfs2)(?:\..*)?$/
-const VOLATILE = /^\/(?:proc|sys|dev|run)(?:\/|$)/
+// /tmp may be a file system of its own, whose contents are left out anyway; what is below it is not kept.
+const VOLATILE = /^\/(?:proc|sys|dev|run)(?:\/|$)|^\/tmp\//
 
 /**
  * Local file systems and the root. Network, pseudo and fuse file systems, read-only media and

@@ -43,7 +43,7 @@ const FAILURES: readonly Failure[] = [
   },
   {
     pattern:
-      /server not responding|closed by remote host|Connection reset|Broken pipe|closed by .* port/,
+      /server \S+ not responding|closed by remote host|Connection reset|Broken pipe|closed by .* port/,
     cause: 'the connection was lost',
     hint: () => 'Look at sshd on the golden client, then run the capture again',
   },
