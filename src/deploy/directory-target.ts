@@ -32,7 +32,7 @@ export async function openDirectoryTarget(path: string, image: ImageFacts): Prom
   if (names.length > 0) throw refuse('it is not empty', 'Name an empty directory')
   const freeBytes = await checkSpace(directory, image, resumes)
   const plan: DirectoryPlan = {
-    type: 'root',
+    kind: 'root',
     image: plannedImage(image.header),
     directory,
     freeBytes,

@@ -65,7 +65,7 @@ export function planDisk(options: PlanDiskOptions): DiskPlan {
   })
   if (source.label === 'dos') notes.push('the msdos partition table becomes GPT')
   return {
-    type: 'disk',
+    kind: 'disk',
     image,
     device: device.path,
     diskBytes: device.sizeBytes,

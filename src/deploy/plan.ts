@@ -37,7 +37,7 @@ export interface PlannedPartition {
 }
 
 export interface DiskPlan {
-  readonly type: 'disk'
+  readonly kind: 'disk'
   readonly image: PlannedImage
   readonly device: string
   readonly diskBytes: number
@@ -52,7 +52,7 @@ export interface DiskPlan {
 }
 
 export interface DirectoryPlan {
-  readonly type: 'root'
+  readonly kind: 'root'
   readonly image: PlannedImage
   readonly directory: string
   readonly freeBytes: number
@@ -69,7 +69,7 @@ export function formatPlan(plan: DeployPlan): string {
     `Image ${name} ${version}: ${entryCount} entries, ${formatSize(contentBytes)} of data`,
   ]
   if (plan.resumes) lines.push('An interrupted deployment of this image goes on; nothing is erased')
-  if (plan.type === 'root') {
+  if (plan.kind === 'root') {
     lines.push(`Fill ${plan.directory} (${formatSize(plan.freeBytes)} free)`)
   } else {
     if (!plan.resumes) lines.push(...formatDestroyed(plan))

@@ -16,9 +16,9 @@ export function showProgress(
   },
 ): () => void {
   const show = () => {
-    const { downloadedBytes, peers, uploadRate, trackerStatus } = download.torrent.stats()
+    const { downloadedBytes, peers, uploadBytesPerSecond, trackerStatus } = download.torrent.stats()
     const count = peers.length === 1 ? '1 peer' : `${peers.length} peers`
-    const sending = uploadRate > 0 ? `, sending ${formatRate(uploadRate)}` : ''
+    const sending = uploadBytesPerSecond > 0 ? `, sending ${formatRate(uploadBytesPerSecond)}` : ''
     const alone = peers.length === 0 && trackerStatus !== '' ? ` (${trackerStatus})` : ''
     progress.update({
       phase: what.phase,

@@ -4,7 +4,9 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { start } from '../../src/host/host.ts'
 import { writeImage, type DiskLayout, type ManifestHeader } from '../../src/image/image.ts'
-import { parseMetainfo, type Metainfo } from '../../src/torrent/torrent.ts'
+import type { DeployOptions } from '../../src/deploy/deploy.ts'
+import { createSwarm, openFileStore } from '../../src/swarm/swarm.ts'
+import { Bitfield, parseMetainfo, type Metainfo } from '../../src/torrent/torrent.ts'
 
 export interface SampleImage {
   /** Holds the files of the torrent. */
@@ -39,7 +41,7 @@ export async function makeSampleImage(options: SampleOptions): Promise<SampleIma
   const args = [...TAR_OPTIONS, '--directory', tree, '--file=-', '.']
   const tar = start('tar', args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const parts = tar.process.stdout?.[Symbol.asyncIterator]() as AsyncIterator<Buffer>
-  let rest = Buffer.alloc(0)
+  let rest: Buffer = Buffer.alloc(0)
   const source = {
     read: async (into: Uint8Array) => {
       while (rest.length === 0) {
@@ -66,4 +68,42 @@ export async function makeSampleImage(options: SampleOptions): Promise<SampleIma
   const torrentPath = join(directory, 'image.torrent')
   const metainfo = parseMetainfo(await readFile(torrentPath))
   return { directory, torrentPath, metainfo, header: written.header }
+}
+
+export interface Seeder {
+  /** `host:port` for DeployOptions.peers. */
+  readonly address: string
+  uploadedBytes(): number
+  close(): Promise<void>
+}
+
+/** Seeds an image on loopback as an image server would. */
+export async function seedSample(image: SampleImage): Promise<Seeder> {
+  const { metainfo, directory } = image
+  const store = await openFileStore(metainfo, directory)
+  const swarm = await createSwarm({ host: '127.0.0.1', port: 0, role: 'server' })
+  const have = Bitfield.full(metainfo.pieceCount)
+  const torrent = swarm.add({ metainfo, trackers: [], store, have, pool: null })
+  return {
+    address: `127.0.0.1:${swarm.port}`,
+    uploadedBytes: () => torrent.stats().uploadedBytes,
+    async close() {
+      await swarm.close()
+      await store.close()
+    },
+  }
+}
+
+/** Options of a deployment on loopback with everything else at its plainest. */
+export function deployOptions(
+  image: SampleImage,
+  target: DeployOptions['target'],
+  changes: Partial<DeployOptions> = {},
+): DeployOptions {
+  return {
+    ...{ torrent: image.torrentPath, target, trackers: [], peers: [] },
+    ...{ listenHost: '127.0.0.1', listenPort: 0, seedForMs: 0, dryRun: false, threads: 2 },
+    pieceCacheBytes: 64 * 2 ** 20,
+    ...changes,
+  }
 }
