@@ -10,7 +10,7 @@ import {
   threadsOption,
 } from './arguments.ts'
 import { createCommandProgress } from './command-progress.ts'
-import { createCommand, type Outcome } from './command.ts'
+import { createCommand } from './command.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
@@ -30,7 +30,7 @@ interface DeployFlags {
   readonly json?: true
 }
 
-export function createDeployCommand(io: Io, _outcome: Outcome): Command {
+export function createDeployCommand(io: Io): Command {
   return createCommand({
     name: 'deploy',
     summary: 'Put an image on this machine through the swarm',
@@ -92,7 +92,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
         confirm: async (plan) => {
           progress.end()
           if (flags.dryRun) printPlan(plan, formatPlan(plan), flags, io)
-          else await confirmPlan(plan, formatPlan(plan), flags, io)
+          else await confirmPlan(formatPlan(plan), flags, io)
         },
         onComplete: (report) => {
           progress.end()
@@ -124,17 +124,12 @@ function toTarget(flags: DeployFlags): DeployOptions['target'] {
 }
 
 function printPlan(plan: DeployPlan, text: string, flags: DeployFlags, io: Io): void {
-  if (flags.json) writeJson(io, { type: 'plan', ...plan })
+  if (flags.json) writeJson(io, { type: 'plan', plan })
   else io.stdout.write(`${text}\n`)
 }
 
 /** What erases a disk wants the disk's name: from --confirm, or typed by the person who sees the plan. */
-async function confirmPlan(
-  _plan: DeployPlan,
-  text: string,
-  flags: DeployFlags,
-  io: Io,
-): Promise<void> {
+async function confirmPlan(text: string, flags: DeployFlags, io: Io): Promise<void> {
   if (flags.disk === undefined || flags.confirm === flags.disk) return
   io.stderr.write(`${text}\n`)
   const answer = await io.ask?.(`Type ${flags.disk} to erase it: `, io.signal)

@@ -30,7 +30,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
   const commands = [
     createGetimageCommand(io, outcome),
     createServerCommand(io),
-    createDeployCommand(io, outcome),
+    createDeployCommand(io),
     createSeedCommand(io),
     createLsimageCommand(io),
   ]
