@@ -29,7 +29,7 @@ export async function splitToFit(
   packedBytes: number,
   options: { readonly roomBytes: number; readonly zstdLevel: number },
 ): Promise<SplitFrame | undefined> {
-  const { roomBytes } = options
+  const { roomBytes, zstdLevel } = options
   let best: SplitFrame | undefined
   let tooLong = plain.length
   let guess = toBlocks((plain.length * roomBytes) / packedBytes)
@@ -37,7 +37,7 @@ export async function splitToFit(
     const shortest = best?.plainBytes ?? 0
     const plainBytes = Math.max(shortest, Math.min(guess, tooLong - TAR_BLOCK_BYTES))
     if (plainBytes <= shortest) break
-    const frame = await encodeFrame(plain.subarray(0, plainBytes), options.zstdLevel)
+    const frame = await encodeFrame(plain.subarray(0, plainBytes), zstdLevel)
     if (frameFits(frame.length, roomBytes)) {
       best = { plainBytes, frame }
       if (roomBytes - frame.length <= roomBytes * GOOD_REST_SHARE) break

@@ -1,25 +1,26 @@
 // Entry of a pack thread: hashes and compresses the chunks of one window, or hashes one piece, per
-// message. Invariant: it answers every message exactly once, with the result or the error's words.
+// message. Invariant: it answers every message exactly once, in order, with the result or the error's
+// words.
 import { hash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { messageOf } from '../core/core.ts'
-import { encodeFrameSync } from './frame.ts'
+import { FrameEncoder } from './frame.ts'
 import { PackWindow } from './pack-window.ts'
 import type { PackReply, PackTask, PackWorkerData } from './pack-workers.ts'
 
-const { windows: memories, pieces: pieceBuffers, zstdLevel } = workerData as PackWorkerData
-const windows = memories.map((memory) => new PackWindow(memory))
-const pieces = pieceBuffers.map((buffer) => new Uint8Array(buffer))
+const data = workerData as PackWorkerData
+const windows = data.windows.map((memory) => new PackWindow(memory))
+const pieces = data.pieces.map((buffer) => new Uint8Array(buffer))
+const encoder = new FrameEncoder(data.zstdLevel)
 
 function compressWindow(window: PackWindow, chunkCount: number): void {
   let offset = 0
   for (let chunk = 0; chunk < chunkCount; chunk++) {
     const plain = window.chunk(chunk)
     window.hash(chunk).set(hash('sha256', plain, 'buffer'))
-    const frame = encodeFrameSync(plain, zstdLevel)
-    window.frames.set(frame, offset)
-    window.setFrame(chunk, offset, frame.length)
-    offset += frame.length
+    const packedBytes = encoder.encode(plain, window.frames.subarray(offset))
+    window.setFrame(chunk, offset, packedBytes)
+    offset += packedBytes
   }
 }
 

@@ -28,6 +28,7 @@ export interface PieceHashes {
 export interface PackWriterOptions {
   readonly file: FileHandle
   readonly pieceLengthBytes: number
+  /** For chunks that are split. */
   readonly zstdLevel: number
   readonly buffers: FreeList<PieceBuffer>
   readonly hashPiece: (buffer: PieceBuffer, lengthBytes: number) => Promise<PieceHashes>

@@ -48,8 +48,8 @@ function decodeFrame(
   const lengthBytes = chunks.lengthBytes[chunk] ?? 0
   let plain: Uint8Array
   try {
-    // One output buffer of the right size makes this twice as fast as growing by the default one.
-    plain = zstdDecompressSync(frame, { chunkSize: lengthBytes, maxOutputLength: lengthBytes })
+    // One output buffer that is never quite full is twice as fast as growing by the default one.
+    plain = zstdDecompressSync(frame, { chunkSize: lengthBytes + 1, maxOutputLength: lengthBytes })
   } catch (error) {
     throw damaged(pieceIndex, `chunk ${chunk}: ${messageOf(error)}`)
   }
