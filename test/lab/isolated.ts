@@ -1,7 +1,13 @@
 // Programs in mount and process namespaces of their own: whatever they mount or start is gone as soon
 // as they are, however they end.
+import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { errnoOf } from '../../src/core/core.ts'
 import { programFailed, start, type StartedProgram } from '../../src/host/host.ts'
 import { type Scope } from './scope.ts'
+
+/** Time for unshare to notice that its child has gone. */
+const KILLED_GRACE_MS = 100
 
 export interface IsolatedProgram {
   readonly exited: StartedProgram['exited']
@@ -25,9 +31,13 @@ export function startIsolated(
   const namespaces = ['--mount', '--uts', '--pid', '--fork', '--kill-child', '--mount-proc']
   const shell = ['sh', '-euc', command.script, 'sh', ...command.args]
   const all = [...(command.prefix ?? []), 'unshare', ...namespaces, '--', ...shell]
-  const program = start('setsid', all, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const program = start('setsid', all, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { SI_LAB: scope.id },
+  })
   const kill = async () => {
-    program.process.kill('SIGKILL') // unshare ignores SIGTERM; its child dies with it
+    await killFirstOf(program.process.pid)
+    program.process.kill('SIGKILL')
     await program.exited.catch(() => {})
   }
   scope.defer(what, kill)
@@ -47,4 +57,21 @@ export async function runIsolated(
   scope.signal.removeEventListener('abort', onAbort)
   scope.signal.throwIfAborted()
   if (result.exitCode !== 0) throw programFailed(what, command.args, result)
+}
+
+/**
+ * unshare(1) waits for one child: the first process of the process namespace, with which the kernel
+ * ends all others. Killed before its parent, so that the parent collects it.
+ */
+async function killFirstOf(pid: number | undefined): Promise<void> {
+  const list = `/proc/${pid}/task/${pid}/children`
+  const children = (await readFile(list, 'utf8').catch(() => '')).split(' ').filter(Boolean)
+  for (const child of children) {
+    try {
+      process.kill(Number(child), 'SIGKILL')
+    } catch (error) {
+      if (errnoOf(error) !== 'ESRCH') throw error
+    }
+  }
+  if (children.length > 0) await delay(KILLED_GRACE_MS)
 }

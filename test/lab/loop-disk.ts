@@ -1,7 +1,6 @@
 // Disks that are sparse files behind loop devices, and mounts. Partitions appear as /dev/loopNpM
 // only after partx: not every kernel reads partition tables by itself.
-import { truncate, writeFile } from 'node:fs/promises'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/host/host.ts'
 import { type Scope, waitFor } from './scope.ts'
@@ -52,11 +51,11 @@ async function detachAll(file: string): Promise<void> {
 /** Mounts a device on a folder, which is made when absent. */
 export async function mountDevice(
   scope: Scope,
-  options: { readonly device: string; readonly at: string; readonly isReadOnly?: boolean },
+  options: { readonly device: string; readonly at: string; readonly options?: readonly string[] },
 ): Promise<void> {
   await mkdir(options.at, { recursive: true })
   scope.defer(`mount ${options.at}`, () => unmount(options.at))
-  const flags = options.isReadOnly === true ? ['-o', 'ro'] : []
+  const flags = options.options === undefined ? [] : ['-o', options.options.join(',')]
   await run('mount', [...flags, options.device, options.at], { signal: scope.signal })
 }
 

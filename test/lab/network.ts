@@ -34,7 +34,7 @@ export async function createNetwork(scope: Scope, options: NetworkOptions): Prom
   }))
   const bridge = `${scope.id}-bridge`
   await addNamespace(scope, bridge)
-  await ip(scope, '-n', bridge, 'link', 'add', 'br0', 'up', 'type', 'bridge')
+  await ip(scope, '-n', bridge, 'link', 'add', 'name', 'br0', 'up', 'type', 'bridge')
   for (const host of hosts) {
     await writeHostsFile(scope, host.namespace, hosts)
     await addNamespace(scope, host.namespace)
@@ -72,8 +72,8 @@ async function addNamespace(scope: Scope, name: string): Promise<void> {
 
 async function connect(scope: Scope, bridge: string, host: NetworkHost): Promise<void> {
   const far = ['peer', 'name', 'eth0', 'netns', host.namespace]
-  await ip(scope, '-n', bridge, 'link', 'add', host.name, 'type', 'veth', ...far)
-  await ip(scope, '-n', bridge, 'link', 'set', host.name, 'master', 'br0', 'up')
+  await ip(scope, '-n', bridge, 'link', 'add', 'name', host.name, 'type', 'veth', ...far)
+  await ip(scope, '-n', bridge, 'link', 'set', 'dev', host.name, 'master', 'br0', 'up')
   await ip(scope, '-n', host.namespace, 'address', 'add', `${host.address}/24`, 'dev', 'eth0')
   await ip(scope, '-n', host.namespace, 'link', 'set', 'eth0', 'up')
 }

@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { run, start, type StartedProgram } from '../../src/host/host.ts'
 import { type NetworkHost, onHost } from './network.ts'
-import { type Scope } from './scope.ts'
+import { type Scope, waitFor } from './scope.ts'
 
 export interface HostProgram {
   /** Settles with the exit status, 128 + signal number after a signal; rejects when interrupted. */
@@ -36,7 +36,10 @@ export function startOnHost(
   options: HostProgramOptions,
 ): HostProgram {
   const [program, args] = onHost(host, options.program, options.args)
-  const started = start('setsid', [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const started = start('setsid', [program, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { SI_LAB: scope.id },
+  })
   const pid = started.process.pid
   scope.defer(`${options.program} on ${host.name} (process ${pid})`, () => end(started))
   let lastWords = ''
@@ -83,4 +86,33 @@ function rejectWhenAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
   })
+}
+
+const HTTP_DEADLINE_MS = 20_000
+const FETCH = `fetch(process.argv[1]).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`
+
+/** Waits until a URL answers with success, asked from this host; throws when its server has ended. */
+export async function waitForHttp(
+  scope: Scope,
+  from: NetworkHost,
+  url: string,
+  server: HostProgram,
+): Promise<void> {
+  let endedWith: number | undefined
+  server.exited.then(
+    (exitCode) => (endedWith = exitCode),
+    () => {},
+  )
+  await waitFor(
+    `an answer of ${url}`,
+    async () => {
+      if (endedWith !== undefined) {
+        throw new Error(`The server of ${url} ended with ${endedWith}: ${server.lastWords()}`)
+      }
+      const [program, args] = onHost(from, process.execPath, ['--eval', FETCH, url])
+      const options = { okExitCodes: [0, 1], signal: scope.signal }
+      return (await run(program, args, options)).exitCode === 0
+    },
+    { deadlineMs: HTTP_DEADLINE_MS, signal: scope.signal },
+  )
 }

@@ -31,9 +31,10 @@ export async function withScope<T>(body: (scope: Scope) => Promise<T>): Promise<
   const stopListening = endOnSignals(controller)
   const releases: { what: string; release: () => Promise<unknown> }[] = []
   try {
-    const directory = await mkdtemp(join(tmpdir(), 'si-lab-'))
+    const id = `si${process.pid}`
+    const directory = await mkdtemp(join(tmpdir(), `${id}-`))
     const scope: Scope = {
-      id: `si${process.pid}`,
+      id,
       directory,
       signal: controller.signal,
       defer: (what, release) => releases.push({ what, release }),
