@@ -42,8 +42,8 @@ export interface Download {
   close(): Promise<void>
 }
 
-/** Slots bound the memory that pieces on their way take; a few per worker keep it busy. */
-const SLAB_BYTES = 64 * 2 ** 20
+/** Bounds the memory that pieces on their way take; a few slots per worker keep it busy. */
+const SLAB_BYTES = 32 * 2 ** 20
 const MIN_SLOTS = 4
 const MAX_SLOTS = 64
 

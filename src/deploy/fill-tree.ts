@@ -32,6 +32,7 @@ export async function fillTree(options: FillOptions): Promise<void> {
   signal.throwIfAborted()
   progress.update({ phase: 'finishing', doneBytes: 0, totalBytes: undefined })
   await download.runTask('finishTree', null)
+  progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
   await syncAll(prepared.fileSystems)
   await prepared.journal.remove()
   await download.runTask('finishRoot', null)

@@ -3,9 +3,14 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { start } from '../../src/host/host.ts'
-import { writeImage, type DiskLayout, type ManifestHeader } from '../../src/image/image.ts'
+import {
+  imageFilesOf,
+  writeImage,
+  type DiskLayout,
+  type ManifestHeader,
+} from '../../src/image/image.ts'
 import type { DeployOptions } from '../../src/deploy/deploy.ts'
-import { createSwarm, openFileStore } from '../../src/swarm/swarm.ts'
+import { createSwarm, openFileStore, type PieceStore } from '../../src/swarm/swarm.ts'
 import { Bitfield, parseMetainfo, type Metainfo } from '../../src/torrent/torrent.ts'
 
 export interface SampleImage {
@@ -77,10 +82,28 @@ export interface Seeder {
   close(): Promise<void>
 }
 
-/** Seeds an image on loopback as an image server would. */
-export async function seedSample(image: SampleImage): Promise<Seeder> {
+/**
+ * Seeds an image on loopback as an image server would. With `stopAfterPieces` it serves the manifest
+ * and so many pieces of the pack, and leaves later requests unanswered.
+ */
+export async function seedSample(
+  image: SampleImage,
+  options: { readonly stopAfterPieces?: number } = {},
+): Promise<Seeder> {
   const { metainfo, directory } = image
-  const store = await openFileStore(metainfo, directory)
+  const files = await openFileStore(metainfo, directory)
+  const { stopAfterPieces = Infinity } = options
+  const gate = Promise.withResolvers<void>()
+  const served = new Set<number>()
+  const store: PieceStore = {
+    async read(piece, offset, into) {
+      const isPack = piece >= imageFilesOf(metainfo).pack.firstPiece
+      if (isPack && !served.has(piece) && served.size >= stopAfterPieces) await gate.promise
+      if (isPack) served.add(piece)
+      await files.read(piece, offset, into)
+    },
+    close: () => files.close(),
+  }
   const swarm = await createSwarm({ host: '127.0.0.1', port: 0, role: 'server' })
   const have = Bitfield.full(metainfo.pieceCount)
   const torrent = swarm.add({ metainfo, trackers: [], store, have, pool: null })
@@ -88,6 +111,7 @@ export async function seedSample(image: SampleImage): Promise<Seeder> {
     address: `127.0.0.1:${swarm.port}`,
     uploadedBytes: () => torrent.stats().uploadedBytes,
     async close() {
+      gate.resolve()
       await swarm.close()
       await store.close()
     },
