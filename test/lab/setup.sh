@@ -67,7 +67,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 # No package may start a service: invoke-rc.d asks policy-rc.d, and sshd is not left enabled.
-policy=/usr/sbin/policy-rc.d
+policy=${SI_SETUP_POLICY:-/usr/sbin/policy-rc.d}
 made_policy=
 cleanup() { [ -z "$made_policy" ] || rm -f "$policy"; }
 trap cleanup EXIT
