@@ -75,7 +75,6 @@ export class Peer implements PickingPeer, WireSink {
   readonly #requester: Requester | undefined
   readonly #uploadMeter: RateMeter
   #extension: ExtensionHandshake | undefined
-  #hasToldPieces = false
   #isChokingUs = true
   #isInterested = false
   #isInteresting = false
@@ -242,9 +241,8 @@ export class Peer implements PickingPeer, WireSink {
     this.fill()
   }
 
+  /** Some clients, aria2 for one, send a bitfield again in place of many HAVE messages. */
   #onPieces(pieces: Bitfield): void {
-    if (this.#hasToldPieces) throw protocolFault('it sent its bitfield twice')
-    this.#hasToldPieces = true
     for (const index of pieces.indexes()) {
       if (this.pieces.set(index)) this.#torrent.picker.addAvailability(index)
     }

@@ -1,7 +1,8 @@
 // A swarm on loopback for tests: a torrent over seeded noise, seeders, getters. Everything that was
 // opened is closed by `await using`.
 import { createHash } from 'node:crypto'
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -22,6 +23,7 @@ import {
   parseMetainfo,
   type Metainfo,
 } from '../../src/torrent/torrent.ts'
+import { createTracker } from '../../src/tracker/tracker.ts'
 import type { TestWorkerData } from './swarm-worker.ts'
 
 export interface Lab extends AsyncDisposable {
@@ -50,6 +52,7 @@ export interface GetOptions extends SeedOptions {
   readonly threads: number
   readonly worker: Partial<TestWorkerData>
   readonly have: Bitfield
+  readonly wanted: readonly number[]
 }
 
 export interface Member extends AsyncDisposable {
@@ -74,7 +77,7 @@ export function noise(sizeBytes: number, seed = 1): Buffer {
   return bytes
 }
 
-export function torrentOf(content: Buffer, pieceLengthBytes: number, name = 'payload.bin'): Buffer {
+export function torrentOf(content: Buffer, pieceLengthBytes: number, name = 'payload'): Buffer {
   const hashes: Buffer[] = []
   for (let at = 0; at < content.length; at += pieceLengthBytes) {
     hashes.push(
@@ -86,7 +89,7 @@ export function torrentOf(content: Buffer, pieceLengthBytes: number, name = 'pay
   const infoBytes = encodeInfo({
     name,
     pieceLengthBytes,
-    files: [{ path: [name], lengthBytes: content.length }],
+    files: [{ path: ['payload.bin'], lengthBytes: content.length }],
     pieceHashes: Buffer.concat(hashes),
   })
   return encodeMetainfo({ infoBytes })
@@ -100,12 +103,14 @@ export async function createLab(options: {
   const content = noise(options.sizeBytes)
   const torrentBytes = torrentOf(content, options.pieceLengthBytes)
   const metainfo = parseMetainfo(torrentBytes)
-  await writeFile(join(directory, 'payload.bin'), content)
+  const seedDirectory = join(directory, 'payload')
+  await mkdir(seedDirectory)
+  await writeFile(join(seedDirectory, 'payload.bin'), content)
   await writeFile(join(directory, 'payload.torrent'), torrentBytes)
   let count = 0
   return {
-    ...{ directory, metainfo, torrentBytes, content, seedDirectory: directory },
-    seed: (seedOptions = {}) => startSeeder({ metainfo, directory, ...seedOptions }),
+    ...{ directory, metainfo, torrentBytes, content, seedDirectory },
+    seed: (seedOptions = {}) => startSeeder({ metainfo, directory: seedDirectory, ...seedOptions }),
     get: (getOptions = {}) =>
       startGetter({ metainfo, path: join(directory, `node${count++}`), ...getOptions }),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
@@ -174,7 +179,8 @@ async function startGetter(
     have: options.have ?? new Bitfield(metainfo.pieceCount),
     pool,
   })
-  const pieces = Array.from({ length: metainfo.pieceCount }, (_, index) => index)
+  const all = Array.from({ length: metainfo.pieceCount }, (_, index) => index)
+  const pieces = options.wanted ?? all
   torrent.want(pieces)
   const done = torrent.received(pieces)
   done.catch(() => {})
@@ -191,12 +197,12 @@ async function startGetter(
 
 /** Waits until `condition` holds; fails after `timeoutMs` with what was waited for. */
 export async function until(
-  condition: () => boolean,
+  condition: () => boolean | Promise<boolean>,
   what: string,
   timeoutMs = 20_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`Waited in vain: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
@@ -212,5 +218,31 @@ export async function within<T>(promise: Promise<T>, what: string, timeoutMs = 2
     return await Promise.race([promise, late])
   } finally {
     clearTimeout(timer)
+  }
+}
+
+export interface TestTracker extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+}
+
+/** Our tracker on loopback; a port of 0 is any. */
+export async function startTracker(port = 0): Promise<TestTracker> {
+  const tracker = createTracker({ intervalMs: 2000, isKnown: () => true })
+  const server = createServer((request, response) => tracker.handle(request, response))
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', resolve)
+  })
+  const address = server.address()
+  const boundPort = typeof address === 'object' && address !== null ? address.port : 0
+  return {
+    url: `http://127.0.0.1:${boundPort}/announce`,
+    port: boundPort,
+    async [Symbol.asyncDispose]() {
+      tracker.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
   }
 }
