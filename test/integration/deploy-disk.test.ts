@@ -177,7 +177,7 @@ test(
       }
       const small = await createLoopDisk(scope, { name: 'small', sizeBytes: 300 * MIB })
       await run('mkfs.ext4', ['-q', '-F', '-L', 'precious', small.device])
-      const before = await readFile(small.device)
+      const before = await writtenSectors(small.device)
       assert.equal(
         await attempt(small.device),
         `ERR_SI_TARGET_UNSUITABLE Cannot deploy image "sample" to ${small.device}: disk holds 300.0 MiB, image needs 574.0 MiB`,

@@ -2,6 +2,7 @@
 // image writer. Needs root for owners and device nodes.
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { start } from '../../src/host/host.ts'
 import {
   imageFilesOf,
@@ -45,7 +46,10 @@ export async function makeSampleImage(options: SampleOptions): Promise<SampleIma
   await mkdir(directory, { recursive: true })
   const args = [...TAR_OPTIONS, '--directory', tree, '--file=-', '.']
   const tar = start('tar', args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  const parts = tar.process.stdout?.[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+  // Node throws away what a program that has ended left unread, unless somebody reads already.
+  const stdout = new PassThrough()
+  tar.process.stdout?.pipe(stdout)
+  const parts = stdout[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   let rest: Buffer = Buffer.alloc(0)
   const source = {
     read: async (into: Uint8Array) => {
