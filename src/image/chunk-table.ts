@@ -144,7 +144,9 @@ export class ChunkTableBuilder {
   }
 
   finish(): ChunkTable {
-    this.#firstOfPiece.push(this.count)
+    const firstOfPiece = uint32(new SharedArrayBuffer(4 * (this.pieceCount + 1)))
+    firstOfPiece.set(this.#firstOfPiece.finish())
+    firstOfPiece[this.pieceCount] = this.count
     return {
       count: this.count,
       tarOffset: this.#tarOffset.finish(),
@@ -152,7 +154,7 @@ export class ChunkTableBuilder {
       packOffset: this.#packOffset.finish(),
       packedBytes: this.#packedBytes.finish(),
       sha256: this.#sha256.finish(),
-      firstOfPiece: this.#firstOfPiece.finish(),
+      firstOfPiece,
     }
   }
 }

@@ -1,4 +1,5 @@
 // Makes tar streams by hand, so that tests decide about every byte of a header.
+import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import type { ManifestEntry } from '../../../src/image/manifest-entry.ts'
 import { TarReader } from '../../../src/image/tar-reader.ts'
@@ -99,4 +100,27 @@ export function readTar(tar: Buffer, stepBytes = tar.length): ReadTar {
   for (let at = 0; at < tar.length; at += stepBytes) reader.push(tar.subarray(at, at + stepBytes))
   reader.end()
   return { entries, notes }
+}
+
+export function archive(...members: Buffer[]): Buffer {
+  return Buffer.concat([...members, END_OF_ARCHIVE])
+}
+
+/** The entry of an archive that has only one. */
+export function only(...members: Buffer[]): ManifestEntry {
+  const { entries } = readTar(archive(...members))
+  assert.equal(entries.length, 1)
+  const [entry] = entries
+  assert.ok(entry)
+  return entry
+}
+
+/** The extended header before a sparse file of format 1.0. */
+export function sparse10(realSize: string): Buffer {
+  return pax([
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', './holes'],
+    ['GNU.sparse.realsize', realSize],
+  ])
 }
