@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, test } from 'node:test'
+import { describe, test, type TestContext } from 'node:test'
 import { run } from '../../src/host/host.ts'
 import * as lab from '../lab/lab.ts'
 import { findLeftovers } from '../lab/leftovers.ts'
@@ -76,14 +76,22 @@ describe('the lab', { skip }, () => {
     })
   })
 
+  test('withScope() takes away what a killed run has left, and nothing of a living one', async (t) => {
+    const killed = await startHolding(t)
+    const living = await startHolding(t)
+    killed.child.kill('SIGKILL')
+    await killed.exited
+    assert.notDeepEqual(await findLeftovers(killed.id), [])
+    const before = await findLeftovers(living.id)
+    await lab.withScope(() => Promise.resolve())
+    assert.deepEqual(await findLeftovers(killed.id), [])
+    assert.deepEqual(await findLeftovers(living.id), before)
+    living.child.kill('SIGTERM')
+    await living.exited
+  })
+
   test('withScope() takes everything away when the process is interrupted', async (t) => {
-    const script = join(import.meta.dirname, '../lab/hold-for-interrupt.ts')
-    const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] })
-    t.after(() => child.kill('SIGKILL'))
-    const exited = once(child, 'exit')
-    const [first] = (await Promise.race([once(child.stdout, 'data'), exited])) as [Buffer | number]
-    assert.ok(first instanceof Buffer, `ended with ${String(first)} before it was interrupted`)
-    const id = first.toString().trim()
+    const { child, exited, id } = await startHolding(t)
     const kinds = (await findLeftovers(id)).map((line) => line.split(' ')[0])
     for (const kind of ['namespace', 'mount', 'loop', 'process', 'folder']) {
       assert.ok(kinds.includes(kind), `found no ${kind} while it ran`)
@@ -106,6 +114,17 @@ const FETCH_ALL = `(async () => {
     }
   }
 })()`
+
+/** Another process with a scope that holds one of each thing. */
+async function startHolding(t: TestContext) {
+  const script = join(import.meta.dirname, '../lab/hold-for-interrupt.ts')
+  const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  const [first] = (await Promise.race([once(child.stdout, 'data'), exited])) as [Buffer | number]
+  assert.ok(first instanceof Buffer, `ended with ${String(first)} before it was interrupted`)
+  return { child, exited, id: first.toString().trim() }
+}
 
 function startGolden(scope: lab.Scope, network: lab.Network): Promise<lab.GoldenClient> {
   const hosts = { host: network('golden01'), from: network('server') }

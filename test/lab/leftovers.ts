@@ -27,7 +27,7 @@ export async function findLeftovers(id: string): Promise<string[]> {
 }
 
 /** Programs of the lab carry the id of their run in the variable SI_LAB. */
-async function findProcesses(id: string): Promise<string[]> {
+export async function findProcesses(id: string): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const found: string[] = []
   for (const pid of pids) {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf, SiError } from '../../src/core/core.ts'
+import { sweepDeadRuns } from './sweep.ts'
 
 export interface Scope {
   /** Short and different for every run on this machine; part of the name of all that is made. */
@@ -23,7 +24,7 @@ const BODY_GRACE_MS = 15_000
 
 /**
  * Runs `body` with a scope and releases it afterwards. SIGINT, SIGTERM, SIGHUP and uncaught errors
- * end the body early; a second signal ends the process at once and leaves things behind.
+ * end the body early, as does an event loop with nothing left to wait for; a second signal ends the process at once and leaves things behind.
  * Rejects as the body does, or with an AggregateError naming what could not be taken away.
  */
 export async function withScope<T>(body: (scope: Scope) => Promise<T>): Promise<T> {
@@ -31,6 +32,7 @@ export async function withScope<T>(body: (scope: Scope) => Promise<T>): Promise<
   const stopListening = endOnSignals(controller)
   const releases: { what: string; release: () => Promise<unknown> }[] = []
   try {
+    await sweepDeadRuns()
     const id = `si${process.pid}`
     const directory = await mkdtemp(join(tmpdir(), `${id}-`))
     const scope: Scope = {
@@ -49,12 +51,14 @@ export async function withScope<T>(body: (scope: Scope) => Promise<T>): Promise<
 
 /** Settles as `body` does; when interrupted, rejects once the body has ended or its grace is over. */
 async function endEarly<T>(body: Promise<T>, signal: AbortSignal): Promise<T> {
+  const grace = new AbortController()
   const interrupted = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => {
-      void Promise.race([
-        body.catch(() => {}),
-        delay(BODY_GRACE_MS, undefined, { ref: false }),
-      ]).then(() => reject(signal.reason as Error))
+      const graceOver = delay(BODY_GRACE_MS, undefined, { signal: grace.signal })
+      const bodyOver = body.catch(() => {}).finally(() => grace.abort())
+      void Promise.race([bodyOver, graceOver.catch(() => {})]).then(() => {
+        reject(signal.reason as Error)
+      })
     })
   })
   try {
@@ -89,14 +93,18 @@ function endOnSignals(controller: AbortController): () => void {
     controller.abort(new SiError('ERR_SI_ABORTED', `Interrupted by ${name}`))
   }
   const onError = (error: unknown) => controller.abort(error)
+  // The event loop is empty, yet the body has not ended: it never would.
+  const onHalt = () => controller.abort(new Error('The run waits for what cannot happen any more'))
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const name of signals) process.on(name, onSignal)
   process.on('uncaughtException', onError)
   process.on('unhandledRejection', onError)
+  process.on('beforeExit', onHalt)
   return () => {
     for (const name of signals) process.off(name, onSignal)
     process.off('uncaughtException', onError)
     process.off('unhandledRejection', onError)
+    process.off('beforeExit', onHalt)
   }
 }
 
