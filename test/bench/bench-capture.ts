@@ -23,16 +23,7 @@ export async function benchCapture(options: BenchOptions): Promise<readonly Row[
         {
           name: 'si-getimage --root',
           prepare: () => rm(repository, { recursive: true, force: true }),
-          command: [
-            SI,
-            'getimage',
-            '--root',
-            golden,
-            '--name',
-            'golden',
-            '--repository',
-            repository,
-          ],
+          command: [SI, 'getimage', '--root', golden, '-n', 'golden', '-r', repository],
         },
       ],
       options.rounds,

@@ -11,6 +11,8 @@ import { createLoopDisk } from '../lab/loop-disk.ts'
 import { withScope, waitFor, type Scope } from '../lab/scope.ts'
 
 const HTTP_PORT = 18_080
+/** Not the usual one: aria2c takes that for itself and would mistake the server for itself. */
+const PEER_PORT = 16_881
 const DISK_BYTES = 8 * 2 ** 30
 
 export async function benchDeploy(options: BenchOptions): Promise<readonly Row[]> {
@@ -67,7 +69,7 @@ const ARIA2_AND_TAR = `
   download=$(mktemp -d "$2/aria2-XXXXXX")
   trap 'rm -rf "$download"' EXIT
   aria2c --quiet --seed-time=0 --enable-dht=false --enable-dht6=false --bt-enable-lpd=false \\
-    --enable-peer-exchange=false --file-allocation=none --dir="$download" "$1"
+    --enable-peer-exchange=false --bt-stop-timeout=60 --file-allocation=none --dir="$download" "$1"
   zstd -dc "$download"/*/image.tar.zst |
     tar --extract --xattrs --xattrs-include='*' --acls --numeric-owner --directory "$3"
 `
@@ -75,7 +77,10 @@ const ARIA2_AND_TAR = `
 async function startServer(scope: Scope, repository: string): Promise<void> {
   const server = spawn(
     SI,
-    ['server', '--repository', repository, '--host', '127.0.0.1', '--http-port', String(HTTP_PORT)],
+    [
+      ...['server', '--repository', repository, '--host', '127.0.0.1'],
+      ...['--http-port', String(HTTP_PORT), '--peer-port', String(PEER_PORT)],
+    ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   )
   scope.defer('si-server', async () => {

@@ -29,10 +29,13 @@ export async function measure(command: readonly string[]): Promise<Measurement> 
   }
 }
 
+/** A command that takes longer hangs. */
+const DEADLINE_MS = 10 * 60_000
+
 /** Runs a command, its output thrown away unless it fails. */
 export async function runQuietly(command: readonly string[]): Promise<void> {
   const [program = '', ...args] = command
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: DEADLINE_MS })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
