@@ -59,22 +59,26 @@ async function writeAll(image: SampleImage, target: string, times: number) {
   return { lost, finished: isFinished.reduce((sum, flag) => sum + flag, 0) }
 }
 
-test('a tree written in random order is the golden tree in everything', {
-  skip: needsRoot,
-}, async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'si-tree-'))
-  try {
-    const tree = join(directory, 'golden')
-    const signal = AbortSignal.timeout(60_000)
-    await writeNastyContent({ id: '', directory, signal, defer() {} }, tree)
-    const image = await makeSampleImage({ tree, directory: join(directory, 'image') })
-    const target = join(directory, 'target')
-    await mkdir(target)
-    for (const times of [1, 2]) {
-      assert.deepEqual((await writeAll(image, target, times)).lost, [])
-      assert.deepEqual(await compareTrees(tree, target, { excludes: [] }), [], `${times} times`)
+test(
+  'a tree written in random order is the golden tree in everything',
+  {
+    skip: needsRoot,
+  },
+  async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'si-tree-'))
+    try {
+      const tree = join(directory, 'golden')
+      const signal = AbortSignal.timeout(60_000)
+      await writeNastyContent({ id: '', directory, signal, defer() {} }, tree)
+      const image = await makeSampleImage({ tree, directory: join(directory, 'image') })
+      const target = join(directory, 'target')
+      await mkdir(target)
+      for (const times of [1, 2]) {
+        assert.deepEqual((await writeAll(image, target, times)).lost, [])
+        assert.deepEqual(await compareTrees(tree, target, { excludes: [] }), [], `${times} times`)
+      }
+    } finally {
+      await rm(directory, { recursive: true, force: true })
     }
-  } finally {
-    await rm(directory, { recursive: true, force: true })
-  }
-})
+  },
+)
