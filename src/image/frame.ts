@@ -10,6 +10,7 @@ import {
   type ZstdOptions,
 } from 'node:zlib'
 import { frameBoundBytes } from './pack-layout.ts'
+import { runZstd } from './zstd-inside.ts'
 
 const compress = promisify<NodeJS.ArrayBufferView, ZstdOptions, Buffer>(zstdCompress)
 
@@ -33,49 +34,29 @@ export function encodeFrame(plain: Uint8Array, zstdLevel: number): Promise<Buffe
   return compress(plain, frameOptions(zstdLevel, plain.length))
 }
 
-/** What Node's compressor is inside: one call of the zstd library on memory of the caller. */
-interface ZstdInside {
-  readonly _handle: {
-    writeSync(
-      ...args: [
-        flush: number,
-        ...input: [bytes: Uint8Array, offset: number, length: number],
-        ...output: [bytes: Uint8Array, offset: number, length: number],
-      ]
-    ): void
-  }
-  /** Bytes of output, then of input, that the last call left. */
-  readonly _writeState: Uint32Array
-}
-
-/**
- * Compresses many frames in a row, each in one call, with one context, straight into the caller's
- * memory. Node's public functions make a context and a buffer for each frame, which costs a quarter
- * of the speed at 64 KiB; so this uses their inside, after a trial, and them where the trial fails.
- */
+/** Compresses many frames in a row, each in one call, straight into the caller's memory. */
 export class FrameEncoder {
   readonly #zstdLevel: number
   readonly #zstd: ZstdCompress
-  readonly #inside: ZstdInside | undefined
+  readonly #isDirect: boolean
 
   constructor(zstdLevel: number) {
     this.#zstdLevel = zstdLevel
     this.#zstd = createZstdCompress({ params: frameParameters(zstdLevel) })
-    this.#zstd.on('error', () => {}) // seen as `errored` after the call
-    const inside = this.#zstd as unknown as ZstdInside
-    this.#inside = passesTrial(inside, zstdLevel) ? inside : undefined
+    this.#zstd.on('error', () => {}) // thrown by the call that met it
+    this.#isDirect = passesTrial(this.#zstd, zstdLevel)
   }
 
-  /** Returns the frame's length. `into` holds at least frameBoundBytes(plain.length). */
+  /**
+   * Returns the frame's length. `into` holds more than frameBoundBytes(plain.length); RangeError
+   * when the frame fills it.
+   */
   encode(plain: Uint8Array, into: Uint8Array): number {
-    if (this.#inside === undefined) {
-      const frame = zstdCompressSync(plain, frameOptions(this.#zstdLevel, plain.length))
-      into.set(frame)
-      return frame.length
-    }
-    const packedBytes = encodeInside(this.#inside, plain, into)
-    if (this.#zstd.errored !== null) throw this.#zstd.errored
-    return packedBytes
+    if (this.#isDirect)
+      return runZstd(this.#zstd, constants.ZSTD_e_end, { input: plain, output: into })
+    const frame = zstdCompressSync(plain, frameOptions(this.#zstdLevel, plain.length))
+    into.set(frame)
+    return frame.length
   }
 
   close(): void {
@@ -83,21 +64,13 @@ export class FrameEncoder {
   }
 }
 
-function encodeInside(inside: ZstdInside, plain: Uint8Array, into: Uint8Array): number {
-  const { _handle, _writeState } = inside
-  _handle.writeSync(constants.ZSTD_e_end, plain, 0, plain.length, into, 0, into.length)
-  const [restBytes = 0, unreadBytes = 0] = _writeState
-  if (unreadBytes !== 0 || restBytes === 0) throw new RangeError('a frame exceeds its bound')
-  return into.length - restBytes
-}
-
-/** True when the inside makes the same two frames as the public function. */
-function passesTrial(inside: ZstdInside, zstdLevel: number): boolean {
-  const into = Buffer.alloc(frameBoundBytes(512))
+/** True when the kept context makes the same two frames as the public function. */
+function passesTrial(zstd: ZstdCompress, zstdLevel: number): boolean {
+  const output = Buffer.alloc(frameBoundBytes(512))
   try {
-    return [Buffer.alloc(512, 'first'), Buffer.alloc(512, 'second')].every((plain) => {
-      const frame = into.subarray(0, encodeInside(inside, plain, into))
-      return frame.equals(zstdCompressSync(plain, frameOptions(zstdLevel, plain.length)))
+    return [Buffer.alloc(512, 'first'), Buffer.alloc(512, 'second')].every((input) => {
+      const frame = output.subarray(0, runZstd(zstd, constants.ZSTD_e_end, { input, output }))
+      return frame.equals(zstdCompressSync(input, frameOptions(zstdLevel, input.length)))
     })
   } catch {
     return false

@@ -159,7 +159,9 @@ test('every piece decodes alone, in any order, to the tar of GNU tar', { skip },
       const piece = await readPiece(pack, index)
       assert.ok(verifyPiece(piece, index, manifest.pieceSha256))
       const ranges: { readonly offset: number; readonly plain: Uint8Array }[] = []
-      decodePiece(piece, index, manifest.chunks, (offset, plain) => ranges.push({ offset, plain }))
+      decodePiece(piece, index, manifest.chunks, (offset, plain) =>
+        ranges.push({ offset, plain: Uint8Array.from(plain) }),
+      )
       for (const { offset, plain } of ranges) await copy.write(plain, 0, plain.length, offset)
     }
     await run('cmp', [tarPath, copyPath])

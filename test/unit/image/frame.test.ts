@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import { randomFillSync } from 'node:crypto'
 import { test } from 'node:test'
-import { zstdDecompressSync } from 'node:zlib'
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { encodeFrame, FrameEncoder } from '../../../src/image/frame.ts'
+import { FrameDecoder } from '../../../src/image/frame-decoder.ts'
 import { frameFits, splitToFit } from '../../../src/image/frame-split.ts'
 import { frameBoundBytes, writeSkippableFrame } from '../../../src/image/pack-layout.ts'
 
@@ -34,6 +35,37 @@ test('FrameEncoder refuses memory that is too small for the frame', () => {
     RangeError,
   )
   encoder.close()
+})
+
+test('FrameDecoder gives back any chunk, however long the one before', async () => {
+  const decoder = new FrameDecoder()
+  const data = fc.oneof(
+    fc.uint8Array({ minLength: 1, maxLength: 3000 }),
+    fc.integer({ min: 1, max: 300_000 }).map((length) => new Uint8Array(length)),
+  )
+  await fc.assert(
+    fc.asyncProperty(data, async (plain) => {
+      const frame = await encodeFrame(plain, 3)
+      assert.ok(Buffer.from(decoder.decode(frame, plain.length)).equals(plain))
+    }),
+    { numRuns: 60 },
+  )
+})
+
+test('FrameDecoder refuses damage and wrong lengths, and works on', () => {
+  const decoder = new FrameDecoder()
+  const plain = randomFillSync(Buffer.alloc(2048)).fill('a', 0, 1024)
+  const frame = zstdCompressSync(plain)
+  for (let length = 0; length < frame.length; length += 7) {
+    assert.throws(() => decoder.decode(frame.subarray(0, length), plain.length), `cut at ${length}`)
+    assert.ok(plain.equals(decoder.decode(frame, plain.length)))
+  }
+  for (const lengthBytes of [1, 1536, 2047, 2049, 4096]) {
+    assert.throws(() => decoder.decode(frame, lengthBytes), `as ${lengthBytes} bytes`)
+    assert.ok(plain.equals(decoder.decode(frame, plain.length)))
+  }
+  assert.throws(() => decoder.decode(Buffer.alloc(100, 'x'), 2048))
+  assert.throws(() => decoder.decode(Buffer.concat([frame, frame]), 2048))
 })
 
 test('frameFits() leaves nothing or room for a skippable frame', () => {
