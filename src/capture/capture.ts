@@ -25,7 +25,7 @@ import type {
   Repository,
 } from '../repository/repository.ts'
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
-import { estimatePackBytes, measureTree } from './estimate.ts'
+import { estimatePackBytes, knownSize, measureTree, type Measurement } from './estimate.ts'
 import { createGoldenClient, type CaptureSource, type GoldenClient } from './golden-client.ts'
 import { planCapture, type CapturePlan } from './plan.ts'
 import { probe } from './probe.ts'
@@ -86,22 +86,38 @@ export async function capture(
       options.source.type === 'root' ? await resolveExisting(options.repository.directory) : null,
   })
   plan.notes.forEach((note) => progress.note(note))
-  const pieceLengthBytes = options.pieceLengthBytes ?? (await choosePieceLength(options, plan))
-  const draft = await options.repository.begin(options.name, options.version)
+  const stopMeasuring = new AbortController()
+  const size = measure(options.source.type, client, plan, stopMeasuring.signal)
   try {
-    const work = { ...options, client, plan, draft, pieceLengthBytes, createdAt }
+    const pieceLengthBytes = await choosePieceLength(options, plan, size)
+    const draft = await options.repository.begin(options.name, options.version)
+    await using _ = { [Symbol.asyncDispose]: () => draft.discard() } // does nothing after commit
+    const work = { ...options, client, plan, size, draft, pieceLengthBytes, createdAt }
     const written = await writeDraft(work, progress, signal)
     throwIfAborted(signal)
     const image = await draft.commit()
     return { image, durationMs: systemClock.monotonicMs() - startedMs, ...written }
   } finally {
-    await draft.discard() // does nothing after commit
+    stopMeasuring.abort()
   }
+}
+
+/** Where no golden client knows the size beforehand, du finds it out while tar already runs. */
+function measure(
+  type: CaptureSource['type'],
+  client: GoldenClient,
+  plan: CapturePlan,
+  signal: AbortSignal,
+): Measurement {
+  return type === 'root' && plan.usedBytes === undefined
+    ? measureTree(client.root, signal)
+    : knownSize(plan.usedBytes)
 }
 
 interface CaptureWork extends CaptureOptions {
   readonly client: GoldenClient
   readonly plan: CapturePlan
+  readonly size: Measurement
   readonly draft: ImageDraft
   readonly pieceLengthBytes: number
   readonly createdAt: Date
@@ -115,7 +131,6 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
     excludes: plan.excludes,
   })
   const stream = openTarStream(client, script, signal)
-  const stopMeasuring = new AbortController()
   try {
     const { header, torrent, notes } = await writeImage(stream.source, {
       directory: draft.directory,
@@ -124,7 +139,7 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
       zstdLevel: work.zstdLevel,
       threads: work.threads,
       header: () => Promise.resolve(headerFacts(work, stream)),
-      onProgress: followProgress(work, progress, stopMeasuring.signal),
+      onProgress: followProgress(work.size, progress),
       signal,
     })
     await nameTrackers(draft.directory, torrent, work.trackers ?? [])
@@ -147,7 +162,6 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
     }
     throw error
   } finally {
-    stopMeasuring.abort()
     await stream.close()
   }
 }
@@ -167,32 +181,31 @@ function headerFacts(work: CaptureWork, stream: TarStream) {
   }
 }
 
-/** Where nobody knows the size beforehand, du finds it out while tar already runs. */
-function followProgress(
-  work: CaptureWork,
-  progress: Progress,
-  signal: AbortSignal,
-): (tarBytes: number) => void {
-  let totalBytes = work.plan.usedBytes
-  if (totalBytes === undefined && work.source.type === 'root') {
-    void measureTree(work.client.root, signal).then((bytes) => (totalBytes = bytes))
+function followProgress(size: Measurement, progress: Progress): (tarBytes: number) => void {
+  return (doneBytes) => {
+    const estimate = size.bytes()
+    const totalBytes = estimate === undefined ? undefined : Math.max(estimate, doneBytes)
+    progress.update({ phase: 'capturing', doneBytes, totalBytes })
   }
-  return (doneBytes) =>
-    progress.update({
-      phase: 'capturing',
-      doneBytes,
-      totalBytes: totalBytes === undefined ? undefined : Math.max(totalBytes, doneBytes),
-    })
 }
 
+/** A piece length that fits is worth this wait; beyond, an upper bound of the size has to do. */
+const MEASURING_PATIENCE_MS = 2000
+
 /** Versions of one image share their piece length, and so the places where chunks are cut. */
-async function choosePieceLength(options: CaptureOptions, plan: CapturePlan): Promise<number> {
+async function choosePieceLength(
+  options: CaptureOptions,
+  plan: CapturePlan,
+  size: Measurement,
+): Promise<number> {
+  if (options.pieceLengthBytes !== undefined) return options.pieceLengthBytes
   try {
     const { torrentPath } = await options.repository.open(options.name)
     return parseMetainfo(await readFile(torrentPath)).pieceLengthBytes
   } catch (error) {
     if (!isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) throw error
-    return choosePieceLengthBytes(estimatePackBytes(plan.facts, plan.usedBytes))
+    await size.settle(MEASURING_PATIENCE_MS)
+    return choosePieceLengthBytes(estimatePackBytes(plan.facts, size.bytes()))
   }
 }
 

@@ -1,5 +1,6 @@
 // How large the capture will be, for the progress bar and for the piece length. Invariant: an estimate
 // never delays a capture and is never taken for the truth.
+import { systemClock } from '../core/core.ts'
 import { run } from '../host/host.ts'
 import type { CapturedMounts } from './mounts.ts'
 import type { ProbeFacts } from './probe.ts'
@@ -25,17 +26,34 @@ export function estimatePackBytes(facts: ProbeFacts, usedBytes: number | undefin
   return (usedBytes ?? facts.rootUsedBytes ?? 0) * PACKED_PART
 }
 
-/** Bytes in use below a local directory, by du(1); undefined when it fails or is interrupted. */
-export async function measureTree(
-  directory: string,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  try {
+export interface Measurement {
+  /** Undefined until known. */
+  readonly bytes: () => number | undefined
+  /** Resolves when it is known, failed, or `patienceMs` have passed. */
+  settle(patienceMs: number): Promise<void>
+}
+
+/** A size that is known already. */
+export function knownSize(bytes: number | undefined): Measurement {
+  return { bytes: () => bytes, settle: () => Promise.resolve() }
+}
+
+/** Bytes in use below a local directory, by du(1), which runs until the signal fires. */
+export function measureTree(directory: string, signal: AbortSignal): Measurement {
+  let bytes: number | undefined
+  const measure = async () => {
     const args = ['-s', '-x', '--block-size=1', '--', directory]
     const { stdout } = await run('du', args, { signal, okExitCodes: [0, 1] })
-    const bytes = Number.parseInt(stdout, 10)
-    return Number.isSafeInteger(bytes) ? bytes : undefined
-  } catch {
-    return undefined // only the progress bar would have used it
+    const found = Number.parseInt(stdout, 10)
+    if (Number.isSafeInteger(found)) bytes = found
+  }
+  const measured = measure().catch(() => {}) // only an estimate is lost
+  return {
+    bytes: () => bytes,
+    settle: (patienceMs) => {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const cancel = systemClock.schedule(patienceMs, resolve)
+      return Promise.race([measured, promise]).finally(cancel)
+    },
   }
 }

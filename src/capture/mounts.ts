@@ -1,5 +1,5 @@
 // What is mounted where on the golden client, and which of it belongs into an image. Invariant: each
-// byte is captured once: a file system mounted twice, or bound elsewhere, counts at its first place.
+// byte is captured once: a file system mounted twice, or bound elsewhere, counts where it was first.
 // Pure. Specs: proc(5) mountinfo and swaps, POSIX df -P.
 
 export interface Mount {
@@ -111,15 +111,20 @@ export function chooseMounts(
     if (isBound || chosen.has(identity)) duplicates.push(mount.mountPoint)
     else chosen.set(identity, mount)
   }
-  const captured = [...chosen.values()]
+  const captured = [...chosen.values()].sort(byMountPoint)
   const points = captured.map(({ mountPoint }) => mountPoint).filter((point) => point !== '/')
   return { mountPoints: ['/', ...points], mounts: captured, duplicates }
 }
 
-/** Parents before children; of several mounts on one point only the last, which hides the others. */
+/** In mount order; of several mounts on one point only the last, which hides the others. */
 function visibleMounts(mounts: readonly Mount[]): Mount[] {
   const last = new Map(mounts.map((mount) => [mount.mountPoint, mount]))
-  return [...last.values()].sort((a, b) => (a.mountPoint < b.mountPoint ? -1 : 1))
+  return mounts.filter((mount) => last.get(mount.mountPoint) === mount)
+}
+
+/** Parents before children. */
+function byMountPoint(a: Mount, b: Mount): number {
+  return a.mountPoint < b.mountPoint ? -1 : 1
 }
 
 function isLocal(mount: Mount, removable: ReadonlySet<string>): boolean {

@@ -2,7 +2,7 @@
 // sees it, and within the rescan interval where it does not (network file systems), and calls never
 // overlap.
 import { watch, type FSWatcher } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf, systemClock, type Clock } from '../core/core.ts'
 import type { ImageReference, Repository } from '../repository/repository.ts'
@@ -56,9 +56,10 @@ export async function watchRepository(
     if (isClosed) return
     try {
       observe(images)
+      // Also names whose first version is still a draft, before the list is made: a commit in between
+      // is either in the list or announced.
+      for (const name of await readdir(images)) observe(join(images, name))
       const found = await repository.list()
-      const folders = new Set(found.map(({ name }) => join(images, name)))
-      for (const folder of folders) observe(folder)
       await onImages(found)
     } catch (error) {
       options.log.warn({}, `Cannot read the repository: ${messageOf(error)}`)

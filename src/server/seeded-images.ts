@@ -29,7 +29,7 @@ export interface SeededImagesOptions {
   readonly onRemoved?: (infoHash: InfoHash) => void
 }
 
-interface Entry extends SeededImage {
+interface Entry extends SeededImage, Seeding {
   readonly identity: string
 }
 
@@ -42,16 +42,16 @@ export function createSeededImages(options: SeededImagesOptions): SeededImages {
     const metainfo = parseMetainfo(await readFile(image.torrentPath))
     const twin = find(metainfo.infoHash)
     if (twin !== undefined) throw new Error(`it is the same as ${twin.image.directory}`)
-    const torrent = await seed(options.swarm, metainfo, {
+    const seeding = await seed(options.swarm, metainfo, {
       directory: image.directory,
       trackers: options.trackers,
     })
-    entries.set(image.directory, { image, metainfo, torrent, identity })
+    entries.set(image.directory, { image, identity, ...seeding })
     log.info({ image: image.name, version: image.version, infoHash: metainfo.infoHash }, 'seeding')
   }
   const remove = async (entry: Entry) => {
     entries.delete(entry.image.directory)
-    await entry.torrent.close()
+    await entry.close()
     options.onRemoved?.(entry.metainfo.infoHash)
     log.info({ image: entry.image.name, version: entry.image.version }, 'no longer seeding')
   }
@@ -83,10 +83,18 @@ export function createSeededImages(options: SeededImagesOptions): SeededImages {
     async close() {
       for (const entry of [...entries.values()]) {
         entries.delete(entry.image.directory)
-        await entry.torrent.close()
+        await entry.close()
       }
     },
   }
+}
+
+/** One torrent on offer. */
+export interface Seeding {
+  readonly metainfo: Metainfo
+  readonly torrent: Torrent
+  /** Leaves the swarm and closes the files. */
+  close(): Promise<void>
 }
 
 /**
@@ -97,18 +105,23 @@ export async function seed(
   swarm: Swarm,
   metainfo: Metainfo,
   options: { readonly directory: string; readonly trackers: readonly string[] },
-): Promise<Torrent> {
+): Promise<Seeding> {
   const store = await openFileStore(metainfo, options.directory)
   const known = new Set(metainfo.trackers.flat())
   const added = options.trackers.filter((tracker) => !known.has(tracker))
   try {
-    return swarm.add({
+    const torrent = swarm.add({
       metainfo,
       trackers: [...metainfo.trackers, ...added.map((tracker) => [tracker])],
       store,
       have: Bitfield.full(metainfo.pieceCount),
       pool: null,
     })
+    const close = async () => {
+      await torrent.close()
+      await store.close()
+    }
+    return { metainfo, torrent, close }
   } catch (error) {
     await store.close()
     throw error

@@ -5,7 +5,7 @@ import { throwIfAborted } from '../core/core.ts'
 import { createSwarm, type TorrentStats } from '../swarm/swarm.ts'
 import { parseMetainfo, type Metainfo } from '../torrent/torrent.ts'
 import type { Log } from './log.ts'
-import { seed } from './seeded-images.ts'
+import { seed, type Seeding } from './seeded-images.ts'
 
 export interface SeedSource {
   readonly torrentPath: string
@@ -42,13 +42,16 @@ export async function startSeeder(
   const onNote = (text: string) => log.info({}, text)
   const swarm = await createSwarm({ host, port: peerPort, role: 'node', onNote })
   let closing: Promise<void> | undefined
-  const close = () => (closing ??= swarm.close())
+  const closeAll = async () => {
+    for (const { close } of seeded) await close()
+    await swarm.close()
+  }
+  const close = () => (closing ??= closeAll())
+  const seeded: Seeding[] = []
   try {
-    const seeded = []
     for (const { torrentPath, directory } of options.sources) {
       const metainfo = parseMetainfo(await readFile(torrentPath))
-      const torrent = await seed(swarm, metainfo, { directory, trackers })
-      seeded.push({ metainfo, torrent })
+      seeded.push(await seed(swarm, metainfo, { directory, trackers }))
       log.info({ image: metainfo.name, infoHash: metainfo.infoHash }, 'seeding')
     }
     throwIfAborted(signal)
