@@ -76,6 +76,20 @@ describe('the lab', { skip }, () => {
     })
   })
 
+  test('withScope() frees its disks although a foreign program has a copy of the mounts', async (t) => {
+    const id = await lab.withScope(async (scope) => {
+      const disk = await lab.createLoopDisk(scope, { name: 'disk', sizeBytes: 64 * 2 ** 20 })
+      await run('mkfs.ext4', ['-q', disk.device])
+      await lab.mountDevice(scope, { device: disk.device, at: join(scope.directory, 'mounted') })
+      const args = ['--mount', '--propagation=slave', 'sh', '-c', 'echo ready; exec sleep 1000']
+      const foreign = spawn('unshare', args, { stdio: ['ignore', 'pipe', 'inherit'] })
+      t.after(() => foreign.kill('SIGKILL'))
+      await once(foreign.stdout, 'data')
+      return scope.id
+    })
+    assert.deepEqual(await findLeftovers(id), [])
+  })
+
   test('withScope() takes away what a killed run has left, and nothing of a living one', async (t) => {
     const killed = await startHolding(t)
     const living = await startHolding(t)

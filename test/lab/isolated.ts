@@ -28,7 +28,15 @@ export function startIsolated(
     args: readonly string[]
   },
 ): IsolatedProgram {
-  const namespaces = ['--mount', '--uts', '--pid', '--fork', '--kill-child', '--mount-proc']
+  const namespaces = [
+    '--mount',
+    '--propagation=slave',
+    '--uts',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--mount-proc',
+  ]
   const shell = ['sh', '-euc', command.script, 'sh', ...command.args]
   const all = [...(command.prefix ?? []), 'unshare', ...namespaces, '--', ...shell]
   const program = start('setsid', all, {

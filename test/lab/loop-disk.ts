@@ -53,10 +53,27 @@ export async function mountDevice(
   scope: Scope,
   options: { readonly device: string; readonly at: string; readonly options?: readonly string[] },
 ): Promise<void> {
+  await shareMounts(scope)
   await mkdir(options.at, { recursive: true })
   scope.defer(`mount ${options.at}`, () => unmount(options.at))
   const flags = options.options === undefined ? [] : ['-o', options.options.join(',')]
   await run('mount', [...flags, options.device, options.at], { signal: scope.signal })
+}
+
+const sharing = new WeakSet<Scope>()
+
+/**
+ * Programs in mount namespaces of their own (`ip netns exec` makes one each time) have copies of our
+ * mounts. Below a shared mount our unmounting reaches the copies too; otherwise they would keep the
+ * disks busy for as long as any such program lives, those of other runs included.
+ */
+async function shareMounts(scope: Scope): Promise<void> {
+  if (sharing.has(scope)) return
+  sharing.add(scope)
+  const { directory } = scope
+  scope.defer(`mount ${directory}`, () => unmount(directory))
+  await run('mount', ['--bind', '--make-private', directory, directory])
+  await run('mount', ['--make-shared', directory])
 }
 
 async function unmount(directory: string): Promise<void> {

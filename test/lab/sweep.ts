@@ -33,7 +33,7 @@ async function sweep(id: string, directory: string): Promise<void> {
   const pids = await findProcesses(id)
   for (const pid of pids) process.kill(Number(pid), 'SIGKILL')
   if (pids.length > 0) await delay(KILLED_GRACE_MS)
-  for (const mountPoint of (await mountsBelow(directory)).reverse()) {
+  for (const mountPoint of (await mountsFrom(directory)).reverse()) {
     await run('umount', [mountPoint])
   }
   const { stdout } = await run('losetup', ['--noheadings', '--output', 'NAME,BACK-FILE', '--list'])
@@ -49,12 +49,12 @@ async function sweep(id: string, directory: string): Promise<void> {
     await run('ip', ['netns', 'delete', name])
     await rm(join('/etc/netns', name), { recursive: true, force: true })
   }
-  if ((await mountsBelow(directory)).length === 0) await rm(directory, { recursive: true })
+  if ((await mountsFrom(directory)).length === 0) await rm(directory, { recursive: true })
 }
 
 /** In the order in which they were mounted. */
-async function mountsBelow(directory: string): Promise<string[]> {
+async function mountsFrom(directory: string): Promise<string[]> {
   const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n')
   const points = mounts.map((line) => line.split(' ')[1] ?? '')
-  return points.filter((point) => point.startsWith(`${directory}/`))
+  return points.filter((point) => `${point}/`.startsWith(`${directory}/`))
 }
