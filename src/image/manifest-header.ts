@@ -88,7 +88,8 @@ export interface ManifestHeader extends HeaderFacts {
 }
 
 const count = z.int().nonnegative()
-const line = z.string().max(4096)
+/** Generous for what people and kernels write, mount options of overlays included. */
+const line = z.string().max(64 * 1024)
 
 const fileSystemSchema = z.strictObject({
   type: line,

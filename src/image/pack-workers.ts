@@ -1,5 +1,6 @@
 // The threads that hash and compress. Invariant: each has at most two tasks at a time, so that it never
 // idles while a message travels and never hoards work another could do; replies come in task order.
+// Pieces go before windows: they free the buffers that finished windows wait for.
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { SiError } from '../core/core.ts'
@@ -51,6 +52,7 @@ export class PackWorkers {
   run(task: PackTask): Promise<PackReply> {
     const reply = Promise.withResolvers<PackReply>()
     if (this.#failure !== undefined) reply.reject(this.#failure.error)
+    else if (task.kind === 'piece') this.#queue.unshift({ task, reply })
     else this.#queue.push({ task, reply })
     this.#dispatch()
     return reply.promise

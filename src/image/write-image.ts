@@ -8,7 +8,7 @@ import { chunkingFor, type ChunkingParameters } from './chunker.ts'
 import { writeFully } from './file-io.ts'
 import { ImageEntries } from './image-entries.ts'
 import { createImageTorrent } from './image-torrent.ts'
-import type { HeaderFacts, ManifestHeader } from './manifest-header.ts'
+import { parseManifestHeader, type HeaderFacts, type ManifestHeader } from './manifest-header.ts'
 import { writeManifest } from './manifest-writer.ts'
 import { checkPieceLength, frameBoundBytes, IMAGE_FILES } from './pack-layout.ts'
 import { PackLine, type TarSource } from './pack-line.ts'
@@ -47,12 +47,16 @@ interface Settings extends WriteImageOptions {
 }
 
 const DEFAULT_ZSTD_LEVEL = 3
+/** Higher levels need memory on the target that a deployment does not plan for. */
+const ZSTD_LEVEL_MAX = 19
+const THREADS_MAX = 1024
 
 /**
  * Writes image.tar.zst, manifest.jsonl.zst and image.torrent into the directory and flushes them to
  * the disk. On failure the files are left for the caller to remove. The source stays the caller's to
  * close. Throws ERR_SI_TAR_FORMAT, ERR_SI_UNSAFE_PATH, ERR_SI_USAGE, ERR_SI_ABORTED, and what the
- * source, `header` and the file system throw.
+ * source, `header` and the file system throw; ERR_SI_MANIFEST_FORMAT when `header` gives what no
+ * reader would accept.
  */
 export async function writeImage(
   source: TarSource,
@@ -66,6 +70,8 @@ export async function writeImage(
   }
   checkPieceLength(settings.pieceLengthBytes)
   checkChunking(settings)
+  checkRange('zstd level', settings.zstdLevel, ZSTD_LEVEL_MAX)
+  checkRange('number of threads', settings.threads, THREADS_MAX)
   await using entries = await ImageEntries.open(join(settings.directory, '.entries.tmp'))
   await using file = await open(join(settings.directory, IMAGE_FILES.pack), 'wx')
   const pack = await writePack(source, { settings, entries, file })
@@ -74,6 +80,13 @@ export async function writeImage(
   const torrent = await writeDescription(settings, header, { pack, entries })
   throwIfAborted(settings.signal)
   return { header, torrent, paddingBytes: pack.paddingBytes, notes: entries.notes }
+}
+
+function checkRange(what: string, value: number, maximum: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= maximum) return
+  throw new SiError('ERR_SI_USAGE', `A ${what} of ${value} is not possible`, {
+    hint: `Choose a number from 1 to ${maximum}`,
+  })
 }
 
 function checkChunking({ chunking, pieceLengthBytes }: Settings): void {
@@ -125,7 +138,7 @@ function makeHeader(
   { pack, entries }: Written,
 ): ManifestHeader {
   const { averageBytes, minimumBytes, maximumBytes } = settings.chunking
-  return {
+  const header: ManifestHeader = {
     format: 'swarmimager-image',
     formatVersion: 1,
     kind: 'tar',
@@ -140,6 +153,7 @@ function makeHeader(
     chunkCount: pack.table.count,
     pieceCount: pack.pieces.length,
   }
+  return parseManifestHeader(header) // what no reader would accept must not be written
 }
 
 /** Writes manifest and torrent; returns the torrent. */

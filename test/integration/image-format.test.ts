@@ -21,6 +21,7 @@ import {
 import { compareTrees } from '../lab/compare-trees.ts'
 import { writeBulkContent, writeNastyContent } from '../lab/golden-content.ts'
 import { withScope, type Scope } from '../lab/scope.ts'
+import { header } from '../unit/image/tar-fixture.ts'
 
 const isRoot = process.geteuid?.() === 0
 if (!isRoot && process.env['CI'] === 'true') throw new Error('these tests need root')
@@ -187,5 +188,25 @@ test('file data lies where the manifest says', { skip }, async () => {
       }
       assert.equal((await original.stat()).size, entry.sizeBytes)
     }
+  })
+})
+
+test('writeImage() ends with the error of a disk that is full', { skip }, async () => {
+  await withScope(async (scope) => {
+    const directory = join(scope.directory, 'small')
+    await mkdir(directory)
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory])
+    scope.defer('mount', () => run('umount', [directory]))
+    const random = await open('/dev/urandom')
+    scope.defer('random', () => random.close())
+    let rest = header({ name: './huge', sizeBytes: 2 ** 30 })
+    const read = async (into: Uint8Array) => {
+      const bytesRead = rest.copy(into)
+      rest = rest.subarray(bytesRead)
+      return bytesRead > 0 ? bytesRead : (await random.read(into, 0, into.length)).bytesRead
+    }
+    const options = { directory, torrentName: 'x', pieceLengthBytes: PIECE_BYTES, threads: 2 }
+    const facts = () => Promise.resolve(FACTS)
+    await assert.rejects(writeImage({ read }, { ...options, header: facts }), { code: 'ENOSPC' })
   })
 })

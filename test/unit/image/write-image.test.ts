@@ -220,6 +220,21 @@ for (const pieceLengthBytes of [0, 1000, 8192, 3 * 2 ** 20, 2 ** 30]) {
   })
 }
 
+for (const options of [{ zstdLevel: 0 }, { zstdLevel: 23 }, { threads: 0 }, { threads: 1.5 }]) {
+  test(`writeImage() refuses ${JSON.stringify(options)}`, async (t) => {
+    await assert.rejects(makeImage(t, archive(), options), (error) =>
+      isSiError(error, 'ERR_SI_USAGE'),
+    )
+  })
+}
+
+test('writeImage() refuses a header that no reader would accept', async (t) => {
+  const facts = { ...FACTS, createdAt: 'yesterday' }
+  await assert.rejects(makeImage(t, archive(), { header: () => Promise.resolve(facts) }), (error) =>
+    isSiError(error, 'ERR_SI_MANIFEST_FORMAT'),
+  )
+})
+
 test('writeImage() refuses chunks that do not fit a piece', async (t) => {
   const chunking = chunkingFor(2 ** 20)
   await assert.rejects(makeImage(t, archive(), { chunking }), (error) =>
