@@ -91,12 +91,15 @@ export async function capture(
   try {
     const pieceLengthBytes = await choosePieceLength(options, plan, size)
     const draft = await options.repository.begin(options.name, options.version)
-    await using _ = { [Symbol.asyncDispose]: () => draft.discard() } // does nothing after commit
-    const work = { ...options, client, plan, size, draft, pieceLengthBytes, createdAt }
-    const written = await writeDraft(work, progress, signal)
-    throwIfAborted(signal)
-    const image = await draft.commit()
-    return { image, durationMs: systemClock.monotonicMs() - startedMs, ...written }
+    try {
+      const work = { ...options, client, plan, size, draft, pieceLengthBytes, createdAt }
+      const written = await writeDraft(work, progress, signal)
+      throwIfAborted(signal)
+      const image = await draft.commit()
+      return { image, durationMs: systemClock.monotonicMs() - startedMs, ...written }
+    } finally {
+      await draft.discard() // does nothing after commit
+    }
   } finally {
     stopMeasuring.abort()
   }

@@ -51,8 +51,10 @@ const FAILURES: readonly Failure[] = [
 
 /** What ssh's failure was. `exitCode` is 255, or 128 + signal when ssh itself was killed. */
 export function sshError(host: string, exitCode: number, stderr: string): SiError {
-  const failure = FAILURES.find(({ pattern }) => pattern.test(stderr))
-  const words = stderr.trim().split('\n').at(-1)?.trim() ?? ''
+  // What tar said before the connection broke is about files.
+  const lines = stderr.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('tar: '))
+  const failure = FAILURES.find(({ pattern }) => pattern.test(lines.join('\n')))
+  const words = lines.at(-1)?.trim() ?? ''
   const other = words === '' ? `ssh ended with status ${exitCode}` : words
   return new SiError(
     'ERR_SI_GOLDEN_CLIENT',

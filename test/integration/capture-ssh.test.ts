@@ -63,6 +63,8 @@ describe('capture over ssh', { skip }, () => {
     const metainfo = parseMetainfo(await readFile(image.torrentPath))
     assert.deepEqual(metainfo.trackers, [['http://t.example/announce']])
     assert.equal(metainfo.name, 'golden-1')
+    const files = (await readdir(image.directory)).sort()
+    assert.deepEqual(files, ['image.tar.zst', 'image.torrent', 'manifest.jsonl.zst'])
     const copy = await mkdtemp(join(scope.directory, 'copy-'))
     const script = `zstd -dc '${image.packPath}' | tar --xattrs --xattrs-include='*' -xC '${copy}'`
     await run('sh', ['-c', script])

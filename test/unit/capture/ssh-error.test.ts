@@ -45,3 +45,9 @@ test('sshError() gives the last words of a failure it does not know', () => {
   assert.match(sshError('h', 255, 'Bad configuration option: x\n').message, /: Bad configuration/)
   assert.match(sshError('h', 137, '').message, /: ssh ended with status 137$/)
 })
+
+test('sshError() does not take what tar said about a file for the failure of ssh', () => {
+  const stderr =
+    'tar: ./x: Cannot open: Permission denied\nConnection to h closed by remote host.\n'
+  assert.match(sshError('h', 255, stderr).message, /connection was lost/)
+})
