@@ -266,3 +266,44 @@ test('parseEntry() gives back what encodeEntry() wrote, for any bytes', () => {
     }),
   )
 })
+
+test('readManifest() meets any changed byte with a manifest or its own errors', async () => {
+  const plain = Buffer.from(text(GOOD))
+  const change = fc.record({ at: fc.nat(plain.length - 1), byte: fc.nat(255) })
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+      const bad = Buffer.from(plain)
+      for (const { at, byte } of changes) bad[at] = byte
+      try {
+        await read(bad)
+      } catch (error) {
+        const isOurs =
+          isSiError(error, 'ERR_SI_MANIFEST_FORMAT') || isSiError(error, 'ERR_SI_UNSAFE_PATH')
+        if (!isOurs) throw error
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('readManifest() meets any changed byte of the compressed form with its own errors', async () => {
+  const packed = zstdCompressSync(text(GOOD))
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(packed.length - 1),
+      fc.integer({ min: 1, max: 255 }),
+      async (at, bits) => {
+        const bad = Buffer.from(packed)
+        bad[at] = (bad[at] ?? 0) ^ bits
+        try {
+          await readManifest(parts([bad]), () => {})
+        } catch (error) {
+          const isOurs =
+            isSiError(error, 'ERR_SI_MANIFEST_FORMAT') || isSiError(error, 'ERR_SI_UNSAFE_PATH')
+          if (!isOurs) throw error
+        }
+      },
+    ),
+    { numRuns: 300 },
+  )
+})

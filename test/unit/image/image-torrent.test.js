@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { Buffer } from 'node:buffer';
+import { test } from 'node:test';
+import { isSiError } from "../../../src/core/core.js";
+import { choosePieceLengthBytes, imageFilesOf } from "../../../src/image/image.js";
+import { encodeInfo, encodeMetainfo, parseMetainfo } from "../../../src/torrent/torrent.js";
+const PIECE_BYTES = 16384;
+function torrentOf(files) {
+    const total = files.reduce((sum, [, lengthBytes]) => sum + lengthBytes, 0);
+    const infoBytes = encodeInfo({
+        name: 'web',
+        pieceLengthBytes: PIECE_BYTES,
+        files: files.map(([name, lengthBytes, isPad = false]) => ({
+            path: name.split('/'),
+            lengthBytes,
+            isPad,
+        })),
+        pieceHashes: Buffer.alloc(20 * Math.ceil(total / PIECE_BYTES)),
+    });
+    return parseMetainfo(encodeMetainfo({ infoBytes }));
+}
+test('imageFilesOf() finds manifest and pack around a pad', () => {
+    const files = imageFilesOf(torrentOf([
+        ['manifest.jsonl.zst', 20000],
+        ['.pad/12768', 12768, true],
+        ['image.tar.zst', 40000],
+    ]));
+    assert.deepEqual(files, {
+        manifest: { firstPiece: 0, pieceCount: 2, lengthBytes: 20000 },
+        signature: null,
+        pack: { firstPiece: 2, pieceCount: 3, lengthBytes: 40000 },
+    });
+});
+test('imageFilesOf() finds a signature that shares a piece with the manifest', () => {
+    const files = imageFilesOf(torrentOf([
+        ['manifest.jsonl.zst', 16000],
+        ['manifest.sig', 384],
+        ['image.tar.zst', 100],
+    ]));
+    assert.deepEqual(files.signature, { firstPiece: 0, pieceCount: 1, lengthBytes: 384 });
+});
+const FOREIGN = [
+    ['another file', [['debian.iso', 5000]]],
+    [
+        'one more file',
+        [
+            ['manifest.jsonl.zst', PIECE_BYTES],
+            ['image.tar.zst', 9],
+            ['x', 9],
+        ],
+    ],
+    ['no manifest', [['image.tar.zst', 9]]],
+    [
+        'another order',
+        [
+            ['image.tar.zst', PIECE_BYTES],
+            ['manifest.jsonl.zst', 9],
+        ],
+    ],
+    [
+        'a pack off its boundary',
+        [
+            ['manifest.jsonl.zst', 9],
+            ['image.tar.zst', 9],
+        ],
+    ],
+    [
+        'an empty pack',
+        [
+            ['manifest.jsonl.zst', PIECE_BYTES],
+            ['image.tar.zst', 0],
+        ],
+    ],
+];
+for (const [name, files] of FOREIGN) {
+    test(`imageFilesOf() refuses a torrent with ${name}`, () => {
+        assert.throws(() => imageFilesOf(torrentOf(files)), (error) => isSiError(error, 'ERR_SI_IMAGE_FORMAT'));
+    });
+}
+test('choosePieceLengthBytes() follows the table of FORMAT.md', () => {
+    const GIB = 2 ** 30;
+    const MIB = 2 ** 20;
+    const table = [
+        [0, 1],
+        [GIB, 1],
+        [GIB + 1, 4],
+        [64 * GIB, 4],
+        [64 * GIB + 1, 8],
+        [256 * GIB, 8],
+        [256 * GIB + 1, 16],
+    ];
+    for (const [packBytes, mebibytes] of table) {
+        assert.equal(choosePieceLengthBytes(packBytes), mebibytes * MIB);
+    }
+});
