@@ -74,9 +74,12 @@ function mountOrder(partitions: readonly PlannedPartition[]): readonly PlannedMo
     .sort((a, b) => depth(a.mountPoint) - depth(b.mountPoint))
 }
 
-/** Nothing but the image is written: no access times, no inode tables in the background. */
+/**
+ * Nothing but the image is written: no access times, no inode tables in the background, metadata not
+ * again and again; what must be on the disk is synced explicitly.
+ */
 function mountOptions(type: string): readonly string[] {
-  if (type === 'ext4') return ['noatime', 'noinit_itable']
+  if (type === 'ext4') return ['noatime', 'noinit_itable', 'commit=60']
   // The golden client's own disk may be in this machine too; xfs refuses a second one of its UUID.
   if (type === 'xfs') return ['noatime', 'nouuid']
   return ['noatime']

@@ -173,6 +173,12 @@ export async function readKernelPartition(
   }
 }
 
+/** Whether the disk of a partition can be told that its blocks are free; they read as zeros afterwards. */
+export async function canDiscard(partition: string): Promise<boolean> {
+  const directory = await realpath(join('/sys/class/block', basename(partition)))
+  return Number(await read(directory, '../queue/discard_max_bytes')) > 0
+}
+
 /** st_rdev → `major:minor` (gnu_dev_major(3)). */
 function formatDeviceNumber(rdev: number): string {
   const value = BigInt(rdev)

@@ -1,7 +1,7 @@
 // The programs that change disks: wipefs, sfdisk, partx, mkfs.*, mkswap. Each call writes to the device it
 // names; whoever calls has checked that this is wanted.
 import { SiError } from '../core/core.ts'
-import { partitionPath, readKernelPartition } from './block-device.ts'
+import { canDiscard, partitionPath, readKernelPartition } from './block-device.ts'
 import { run } from './program.ts'
 
 /** File systems that `makeFileSystem` can make. */
@@ -79,12 +79,15 @@ export interface FileSystemOptions {
   readonly label: string
   /** At least this many inodes, where a file system has a fixed number. */
   readonly minimumInodes?: number
+  /** The program discards the whole device first, so the journal is empty without being written. */
+  readonly isDiscardable?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
 /** Makes a file system on a device, whatever was there. */
 export async function makeFileSystem(device: string, options: FileSystemOptions): Promise<void> {
-  const [program, args] = fileSystemCommand(options)
+  const isDiscardable = await canDiscard(device)
+  const [program, args] = fileSystemCommand({ isDiscardable, ...options })
   await run(program, [...args, device], { signal: options.signal })
 }
 
@@ -92,14 +95,17 @@ export async function makeFileSystem(device: string, options: FileSystemOptions)
 export function fileSystemCommand(
   options: FileSystemOptions,
 ): readonly [program: string, args: readonly string[]] {
-  const { type, uuid, label, minimumInodes } = options
+  const { type, uuid, label, minimumInodes, isDiscardable = false } = options
   const flag = (name: string, value: string) => (value === '' ? [] : [name, value])
   switch (type) {
     case 'ext2':
     case 'ext3':
     case 'ext4': {
       const inodes = minimumInodes === undefined ? [] : ['-N', `${minimumInodes}`]
-      return [`mkfs.${type}`, ['-q', '-F', ...inodes, ...flag('-U', uuid), ...flag('-L', label)]]
+      // Zeroing a journal writes up to 1 GiB, and is needed only where an old one could be below it.
+      const journal = type !== 'ext2' && isDiscardable ? ['-E', 'lazy_journal_init=1'] : []
+      const naming = [...flag('-U', uuid), ...flag('-L', label)]
+      return [`mkfs.${type}`, ['-q', '-F', ...journal, ...inodes, ...naming]]
     }
     case 'xfs': {
       const id = uuid === '' ? [] : ['-m', `uuid=${uuid}`]

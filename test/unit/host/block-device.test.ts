@@ -64,6 +64,10 @@ test('fileSystemCommand() keeps UUID and label in the words of each program', ()
   assert.equal(make('vfat'), 'mkfs.vfat -i ABCD1234 -n L')
   assert.equal(make('swap'), 'mkswap -f -U ABCD-1234 -L L')
   assert.equal(make('btrfs'), 'mkfs.btrfs -q -f -U ABCD-1234 -L L')
+  assert.deepEqual(fileSystemCommand({ type: 'ext4', uuid: '', label: '', isDiscardable: true }), [
+    'mkfs.ext4',
+    ['-q', '-F', '-E', 'lazy_journal_init=1'],
+  ])
   assert.deepEqual(fileSystemCommand({ type: 'xfs', uuid: '', label: '' }), [
     'mkfs.xfs',
     ['-q', '-f'],
