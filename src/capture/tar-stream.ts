@@ -15,6 +15,8 @@ const PIPE_BYTES = 1024 * 1024
 /** GNU tar: some files differ, that is, changed while they were read. */
 const TAR_FILES_CHANGED = 1
 
+const [read, close] = [promisify(readFd), promisify(closeFd)]
+
 export interface TarStream {
   readonly source: TarSource
   /** What tar said, complete once `source` has ended. */
@@ -34,43 +36,63 @@ export function openTarStream(
   script: string,
   signal: AbortSignal,
 ): TarStream {
-  const abort = new AbortController()
-  const ended = AbortSignal.any([signal, abort.signal])
-  const { program, fd } = startIntoPipe(client, script, ended)
-  const reader = createTarMessageReader()
-  program.process.stderr?.on('data', (text: string) => reader.push(text))
-  let exitCode: number | undefined
-  const read = promisify(readFd)
-  let reading: Promise<unknown> = Promise.resolve()
+  return new PipedTar(client, script, signal)
+}
 
-  const finish = async () => {
-    const result = await program.exited
-    const failure = failureOf(client, result, reader.end())
-    if (failure !== undefined) throw failure
-    exitCode = result.exitCode
+class PipedTar implements TarStream {
+  readonly source: TarSource = { read: (into) => this.#read(into) }
+  readonly #client: GoldenClient
+  readonly #reader = createTarMessageReader()
+  readonly #abort = new AbortController()
+  readonly #program: StartedProgram
+  readonly #fd: number
+  #reading: Promise<unknown> = Promise.resolve()
+  #exitCode: number | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(client: GoldenClient, script: string, signal: AbortSignal) {
+    this.#client = client
+    const ended = AbortSignal.any([signal, this.#abort.signal])
+    const { program, fd } = startIntoPipe(client, script, ended)
+    this.#program = program
+    this.#fd = fd
+    program.process.stderr?.on('data', (text: string) => this.#reader.push(text))
   }
-  let isClosed = false
-  return {
-    source: {
-      async read(into) {
-        if (exitCode !== undefined) return 0
-        const reads = read(fd, into, 0, into.length, null)
-        reading = reads
-        const { bytesRead } = await reads
-        if (bytesRead === 0) await finish()
-        return bytesRead
-      },
-    },
-    messages: () => reader.end(),
-    hasChangedFiles: () => exitCode === TAR_FILES_CHANGED,
-    async close() {
-      if (isClosed) return
-      isClosed = true
-      abort.abort()
-      await program.exited.catch(() => undefined) // why it ended was told to the reader
-      await reading.catch(() => undefined)
-      await promisify(closeFd)(fd)
-    },
+
+  messages(): TarMessages {
+    return this.#reader.end()
+  }
+
+  hasChangedFiles(): boolean {
+    return this.#exitCode === TAR_FILES_CHANGED
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#shutDown()
+    return this.#closing
+  }
+
+  async #read(into: Uint8Array): Promise<number> {
+    if (this.#exitCode !== undefined) return 0
+    const reading = read(this.#fd, into, 0, into.length, null)
+    this.#reading = reading
+    const { bytesRead } = await reading
+    if (bytesRead === 0) await this.#finish()
+    return bytesRead
+  }
+
+  async #finish(): Promise<void> {
+    const result = await this.#program.exited
+    const failure = failureOf(this.#client, result, this.messages())
+    if (failure !== undefined) throw failure
+    this.#exitCode = result.exitCode
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#abort.abort()
+    await this.#program.exited.catch(() => undefined) // why it ended was told to the reader
+    await this.#reading.catch(() => undefined)
+    await close(this.#fd)
   }
 }
 

@@ -20,60 +20,86 @@ export interface RepositoryWatch {
   close(): Promise<void>
 }
 
-/** Calls `onImages` with all images after every change. Nothing is called before `rescan`. */
+/** Called with all images; never while an earlier call is still going on. */
+export type OnImages = (images: readonly ImageReference[]) => Promise<void>
+
+/** Calls `onImages` after every change, and not before the first `rescan`. */
 export async function watchRepository(
   repository: Repository,
-  onImages: (images: readonly ImageReference[]) => Promise<void>,
+  onImages: OnImages,
   options: { readonly log: Log; readonly clock?: Clock },
 ): Promise<RepositoryWatch> {
-  const clock = options.clock ?? systemClock
-  const images = join(repository.directory, 'images')
-  await mkdir(images, { recursive: true })
-  const watchers = new Map<string, FSWatcher>()
-  let isClosed = false
-  let running: Promise<void> = Promise.resolve()
-  let cancelTimer = () => {}
+  await mkdir(join(repository.directory, 'images'), { recursive: true })
+  return new InotifyWatch(repository, onImages, { clock: systemClock, ...options })
+}
 
-  const scheduleIn = (delayMs: number) => {
-    cancelTimer()
-    if (!isClosed) cancelTimer = clock.schedule(delayMs, () => void rescan())
+class InotifyWatch implements RepositoryWatch {
+  readonly #repository: Repository
+  readonly #onImages: OnImages
+  readonly #log: Log
+  readonly #clock: Clock
+  readonly #watchers = new Map<string, FSWatcher>()
+  #running: Promise<void> = Promise.resolve()
+  #cancelTimer = () => {}
+  #isClosed = false
+
+  constructor(
+    repository: Repository,
+    onImages: OnImages,
+    options: { readonly log: Log; readonly clock: Clock },
+  ) {
+    this.#repository = repository
+    this.#onImages = onImages
+    this.#log = options.log
+    this.#clock = options.clock
   }
-  const observe = (folder: string) => {
-    if (isClosed || watchers.has(folder)) return
+
+  rescan(): Promise<void> {
+    this.#running = this.#running.then(() => this.#scan())
+    return this.#running
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#cancelTimer()
+    for (const folder of [...this.#watchers.keys()]) this.#forget(folder)
+    await this.#running
+  }
+
+  async #scan(): Promise<void> {
+    if (this.#isClosed) return
+    const images = join(this.#repository.directory, 'images')
     try {
-      const watcher = watch(folder, { persistent: false }, () => scheduleIn(SETTLE_MS))
-      watcher.on('error', () => forget(folder))
-      watchers.set(folder, watcher)
+      this.#observe(images)
+      // Also names whose first version is still a draft, before the list is made: a commit in between
+      // is either in the list or announced.
+      for (const name of await readdir(images)) this.#observe(join(images, name))
+      await this.#onImages(await this.#repository.list())
+    } catch (error) {
+      this.#log.warn({}, `Cannot read the repository: ${messageOf(error)}`)
+    }
+    this.#rescanIn(RESCAN_MS)
+  }
+
+  #rescanIn(delayMs: number): void {
+    this.#cancelTimer()
+    if (this.#isClosed) return
+    this.#cancelTimer = this.#clock.schedule(delayMs, () => void this.rescan())
+  }
+
+  #observe(folder: string): void {
+    if (this.#isClosed || this.#watchers.has(folder)) return
+    try {
+      const watcher = watch(folder, { persistent: false }, () => this.#rescanIn(SETTLE_MS))
+      watcher.on('error', () => this.#forget(folder))
+      this.#watchers.set(folder, watcher)
     } catch {
       // No inotify for it (limit reached, network file system): the regular rescan sees the change.
     }
   }
-  const forget = (folder: string) => {
-    watchers.get(folder)?.close()
-    watchers.delete(folder)
-  }
-  const scan = async () => {
-    if (isClosed) return
-    try {
-      observe(images)
-      // Also names whose first version is still a draft, before the list is made: a commit in between
-      // is either in the list or announced.
-      for (const name of await readdir(images)) observe(join(images, name))
-      const found = await repository.list()
-      await onImages(found)
-    } catch (error) {
-      options.log.warn({}, `Cannot read the repository: ${messageOf(error)}`)
-    }
-    scheduleIn(RESCAN_MS)
-  }
-  const rescan = () => (running = running.then(scan))
-  return {
-    rescan,
-    async close() {
-      isClosed = true
-      cancelTimer()
-      for (const folder of [...watchers.keys()]) forget(folder)
-      await running
-    },
+
+  #forget(folder: string): void {
+    this.#watchers.get(folder)?.close()
+    this.#watchers.delete(folder)
   }
 }

@@ -13,14 +13,6 @@ export interface SeededImage {
   readonly torrent: Torrent
 }
 
-export interface SeededImages {
-  list(): readonly SeededImage[]
-  get(infoHash: InfoHash): SeededImage | undefined
-  /** Starts what is new in `images`, ends what is no longer in it. Not to be called concurrently. */
-  update(images: readonly ImageReference[]): Promise<void>
-  close(): Promise<void>
-}
-
 export interface SeededImagesOptions {
   readonly swarm: Swarm
   /** Announced to besides the trackers that each torrent names. */
@@ -33,59 +25,74 @@ interface Entry extends SeededImage, Seeding {
   readonly identity: string
 }
 
-export function createSeededImages(options: SeededImagesOptions): SeededImages {
-  const { log } = options
-  const entries = new Map<string, Entry>()
-  const refused = new Map<string, string>()
+/** Which images are on offer. Call update() only when the call before has settled. */
+export class SeededImages {
+  readonly #options: SeededImagesOptions
+  readonly #entries = new Map<string, Entry>()
+  /** Identities of what could not be seeded: said once, tried again when the torrent changes. */
+  readonly #refused = new Map<string, string>()
 
-  const add = async (image: ImageReference, identity: string) => {
+  constructor(options: SeededImagesOptions) {
+    this.#options = options
+  }
+
+  list(): readonly SeededImage[] {
+    return [...this.#entries.values()]
+  }
+
+  get(infoHash: InfoHash): SeededImage | undefined {
+    return this.list().find(({ metainfo }) => metainfo.infoHash === infoHash)
+  }
+
+  /** Starts what is new in `images`, ends what is no longer in it. */
+  async update(images: readonly ImageReference[]): Promise<void> {
+    const wanted = new Map<string, { image: ImageReference; identity: string }>()
+    for (const image of images) {
+      const identity = await identityOf(image)
+      if (identity !== undefined) wanted.set(image.directory, { image, identity })
+    }
+    for (const entry of [...this.#entries.values()]) {
+      const isSame = wanted.get(entry.image.directory)?.identity === entry.identity
+      if (!isSame) await this.#remove(entry)
+    }
+    for (const [directory, { image, identity }] of wanted) {
+      const isDone = this.#entries.has(directory) || this.#refused.get(directory) === identity
+      if (!isDone) await this.#tryAdd(image, identity)
+    }
+  }
+
+  async close(): Promise<void> {
+    const entries = [...this.#entries.values()]
+    this.#entries.clear()
+    for (const entry of entries) await entry.close()
+  }
+
+  async #tryAdd(image: ImageReference, identity: string): Promise<void> {
+    const { log } = this.#options
+    const { name, version } = image
+    try {
+      const { infoHash } = await this.#add(image, identity)
+      log.info({ image: name, version, infoHash }, 'seeding')
+    } catch (error) {
+      this.#refused.set(image.directory, identity)
+      log.warn({ image: name, version }, `not seeded: ${explain(error)}`)
+    }
+  }
+
+  async #add(image: ImageReference, identity: string): Promise<Metainfo> {
+    const { swarm, trackers } = this.#options
     const metainfo = parseMetainfo(await readFile(image.torrentPath))
-    const twin = find(metainfo.infoHash)
-    if (twin !== undefined) throw new Error(`it is the same as ${twin.image.directory}`)
-    const seeding = await seed(options.swarm, metainfo, {
-      directory: image.directory,
-      trackers: options.trackers,
-    })
-    entries.set(image.directory, { image, identity, ...seeding })
-    log.info({ image: image.name, version: image.version, infoHash: metainfo.infoHash }, 'seeding')
+    const seeding = await seed(swarm, metainfo, { directory: image.directory, trackers })
+    this.#entries.set(image.directory, { image, identity, ...seeding })
+    return metainfo
   }
-  const remove = async (entry: Entry) => {
-    entries.delete(entry.image.directory)
-    await entry.close()
-    options.onRemoved?.(entry.metainfo.infoHash)
-    log.info({ image: entry.image.name, version: entry.image.version }, 'no longer seeding')
-  }
-  const find = (infoHash: InfoHash) =>
-    [...entries.values()].find(({ metainfo }) => metainfo.infoHash === infoHash)
 
-  return {
-    list: () => [...entries.values()],
-    get: find,
-    async update(images) {
-      const wanted = new Map<string, { image: ImageReference; identity: string }>()
-      for (const image of images) {
-        const identity = await identityOf(image)
-        if (identity !== undefined) wanted.set(image.directory, { image, identity })
-      }
-      for (const entry of [...entries.values()]) {
-        if (wanted.get(entry.image.directory)?.identity !== entry.identity) await remove(entry)
-      }
-      for (const [directory, { image, identity }] of wanted) {
-        if (entries.has(directory) || refused.get(directory) === identity) continue
-        try {
-          await add(image, identity)
-        } catch (error) {
-          refused.set(directory, identity) // said once, tried again when its torrent changes
-          log.warn({ image: image.name, version: image.version }, `not seeded: ${explain(error)}`)
-        }
-      }
-    },
-    async close() {
-      for (const entry of [...entries.values()]) {
-        entries.delete(entry.image.directory)
-        await entry.close()
-      }
-    },
+  async #remove(entry: Entry): Promise<void> {
+    const { log, onRemoved } = this.#options
+    this.#entries.delete(entry.image.directory)
+    await entry.close()
+    onRemoved?.(entry.metainfo.infoHash)
+    log.info({ image: entry.image.name, version: entry.image.version }, 'no longer seeding')
   }
 }
 

@@ -8,7 +8,7 @@ import { createHttp } from './http.ts'
 import type { ImageStatus } from './image-index.ts'
 import type { Log } from './log.ts'
 import { watchRepository } from './repository-watch.ts'
-import { createSeededImages, type SeededImage } from './seeded-images.ts'
+import { SeededImages, type SeededImage } from './seeded-images.ts'
 import type { FastifyInstance } from 'fastify'
 
 export type { ImageStatus } from './image-index.ts'
@@ -65,7 +65,7 @@ export async function startServer(
     })
     closers.push(() => tracker.close())
     const onRemoved = tracker.forget
-    const seeded = createSeededImages({ swarm, trackers: [], log, onRemoved })
+    const seeded = new SeededImages({ swarm, trackers: [], log, onRemoved })
     closers.push(() => seeded.close())
     const status = () =>
       seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
@@ -78,7 +78,8 @@ export async function startServer(
     await watch.rescan()
     throwIfAborted(signal)
     signal.addEventListener('abort', () => void close(), { once: true })
-    return { httpPort, peerPort: swarm.port, images: status, rescan: watch.rescan, close }
+    const rescan = () => watch.rescan()
+    return { httpPort, peerPort: swarm.port, images: status, rescan, close }
   } catch (error) {
     await close()
     throw error
