@@ -111,6 +111,7 @@ describe('the lab', { skip }, () => {
       assert.ok(kinds.includes(kind), `found no ${kind} while it ran`)
     }
     child.kill('SIGINT')
+    child.kill('SIGINT') // npm passes on what the terminal has sent already
     assert.deepEqual(await exited, [130, null])
     assert.deepEqual(await findLeftovers(id), [])
   })

@@ -22,6 +22,9 @@ export interface Scope {
 /** How long the body may take to notice that it was interrupted before clean-up begins regardless. */
 const BODY_GRACE_MS = 15_000
 
+/** One Ctrl-C arrives twice below npm: from the terminal, and passed on by npm. */
+const SAME_KEY_MS = 1000
+
 /**
  * Runs `body` with a scope and releases it afterwards. SIGINT, SIGTERM, SIGHUP and uncaught errors
  * end the body early, as does an event loop with nothing left to wait for; a second signal ends the process at once and leaves things behind.
@@ -84,12 +87,15 @@ async function releaseAll(
 }
 
 function endOnSignals(controller: AbortController): () => void {
+  let firstMs = 0
   const onSignal = (name: NodeJS.Signals) => {
     if (controller.signal.aborted) {
+      if (performance.now() - firstMs < SAME_KEY_MS) return
       process.stderr.write(`\n${name} again: leaving without cleaning up\n`)
       process.exit(130)
     }
     process.stderr.write(`\n${name}: cleaning up; once more leaves at once\n`)
+    firstMs = performance.now()
     controller.abort(new SiError('ERR_SI_ABORTED', `Interrupted by ${name}`))
   }
   const onError = (error: unknown) => controller.abort(error)

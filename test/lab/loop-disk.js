@@ -1,0 +1,62 @@
+// Disks that are sparse files behind loop devices, and mounts. Partitions appear as /dev/loopNpM
+// only after partx: not every kernel reads partition tables by itself.
+import { mkdir, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run } from "../../src/host/host.js";
+import { waitFor } from "./scope.js";
+/** How long a device or mount may stay busy after its last user has gone. */
+const BUSY_DEADLINE_MS = 15_000;
+/** A new empty disk, all zeros. It takes room only for what is written to it. */
+export async function createLoopDisk(scope, options) {
+    const file = join(scope.directory, `${options.name}.disk`);
+    await writeFile(file, '');
+    await truncate(file, options.sizeBytes);
+    scope.defer(`loop device of ${file}`, () => detachAll(file));
+    const { stdout } = await run('losetup', ['--find', '--show', file], { signal: scope.signal });
+    const device = stdout.trim();
+    return { device, sizeBytes: options.sizeBytes, partition: (number) => `${device}p${number}` };
+}
+/** Makes the partitions of the disk's table appear as devices. */
+export async function showPartitions(disk) {
+    await run('partx', ['--update', disk.device]);
+}
+async function detachAll(file) {
+    const { stdout } = await run('losetup', ['--noheadings', '--output', 'NAME', '-j', file]);
+    for (const device of stdout.split('\n').filter((line) => line !== '')) {
+        await run('partx', ['--delete', device], { okExitCodes: [0, 1] });
+        await run('losetup', ['--detach', device]);
+        await waitFor(`the release of ${device}`, async () => (await run('losetup', ['-j', file])).stdout === '', { deadlineMs: BUSY_DEADLINE_MS });
+    }
+}
+/** Mounts a device on a folder, which is made when absent. */
+export async function mountDevice(scope, options) {
+    await shareMounts(scope);
+    await mkdir(options.at, { recursive: true });
+    scope.defer(`mount ${options.at}`, () => unmount(options.at));
+    const flags = options.options === undefined ? [] : ['-o', options.options.join(',')];
+    await run('mount', [...flags, options.device, options.at], { signal: scope.signal });
+}
+const sharing = new WeakSet();
+/**
+ * Programs in mount namespaces of their own (`ip netns exec` makes one each time) have copies of our
+ * mounts. Below a shared mount our unmounting reaches the copies too; otherwise they would keep the
+ * disks busy for as long as any such program lives, those of other runs included.
+ */
+async function shareMounts(scope) {
+    if (sharing.has(scope))
+        return;
+    sharing.add(scope);
+    const { directory } = scope;
+    scope.defer(`mount ${directory}`, () => unmount(directory));
+    await run('mount', ['--bind', '--make-private', directory, directory]);
+    await run('mount', ['--make-shared', directory]);
+}
+async function unmount(directory) {
+    const isMounted = async () => (await run('mountpoint', ['--quiet', directory], { okExitCodes: [0, 1, 32] })).exitCode === 0;
+    if (!(await isMounted()))
+        return;
+    await waitFor(`unmounting ${directory}`, async () => {
+        await run('umount', [directory], { okExitCodes: [0, 32] });
+        return !(await isMounted());
+    }, { deadlineMs: BUSY_DEADLINE_MS });
+}

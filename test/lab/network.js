@@ -1,0 +1,75 @@
+// A network of its own: hosts are network namespaces whose cables end in a bridge that lives in one
+// more namespace, so that nothing is added to the machine's own network. Each host finds the others
+// by name (/etc/netns/NAME/hosts, see ip-netns(8)). Addresses are 10.77.0.0/24.
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run } from "../../src/host/host.js";
+import {} from "./scope.js";
+/** What a cable may carry at once above its rate; tbf needs at least rate / HZ. */
+const BURST_BYTES = 256 * 1024;
+/** How long a byte waits for its turn at most before it is dropped. */
+const QUEUE_MS = 50;
+export async function createNetwork(scope, options) {
+    const hosts = options.hosts.map((name, index) => ({
+        name,
+        address: `10.77.0.${index + 1}`,
+        namespace: `${scope.id}-${name}`,
+    }));
+    const bridge = `${scope.id}-bridge`;
+    await addNamespace(scope, bridge);
+    await ip(scope, '-n', bridge, 'link', 'add', 'name', 'br0', 'up', 'type', 'bridge');
+    for (const host of hosts) {
+        await writeHostsFile(scope, host.namespace, hosts);
+        await addNamespace(scope, host.namespace);
+        await connect(scope, bridge, host);
+        if (options.bitsPerSecond === undefined)
+            continue;
+        await shape(scope, host.namespace, 'eth0', options.bitsPerSecond);
+        await shape(scope, bridge, host.name, options.bitsPerSecond);
+    }
+    return (name) => {
+        const host = hosts.find((host) => host.name === name);
+        if (host === undefined)
+            throw new Error(`The network has no host "${name}"`);
+        return host;
+    };
+}
+/** Program and arguments that run `program` on this host; the process is the program's own. */
+export function onHost(host, program, args) {
+    return ['ip', ['netns', 'exec', host.namespace, program, ...args]];
+}
+async function addNamespace(scope, name) {
+    scope.defer(`network namespace ${name}`, async () => {
+        const { stdout } = await run('ip', ['netns', 'list']);
+        if (stdout.split('\n').some((line) => line.split(' ')[0] === name)) {
+            await run('ip', ['netns', 'delete', name]);
+        }
+    });
+    await ip(scope, 'netns', 'add', name);
+    await ip(scope, '-n', name, 'link', 'set', 'lo', 'up');
+}
+async function connect(scope, bridge, host) {
+    const far = ['peer', 'name', 'eth0', 'netns', host.namespace];
+    await ip(scope, '-n', bridge, 'link', 'add', 'name', host.name, 'type', 'veth', ...far);
+    await ip(scope, '-n', bridge, 'link', 'set', 'dev', host.name, 'master', 'br0', 'up');
+    await ip(scope, '-n', host.namespace, 'address', 'add', `${host.address}/24`, 'dev', 'eth0');
+    await ip(scope, '-n', host.namespace, 'link', 'set', 'eth0', 'up');
+}
+async function shape(scope, namespace, device, bitsPerSecond) {
+    const bucket = ['rate', `${bitsPerSecond}bit`, 'burst', `${BURST_BYTES}`];
+    const args = ['qdisc', 'add', 'dev', device, 'root', 'tbf', ...bucket, 'latency', `${QUEUE_MS}ms`];
+    await run('tc', ['-n', namespace, ...args], { signal: scope.signal });
+}
+async function writeHostsFile(scope, namespace, hosts) {
+    const directory = join('/etc/netns', namespace);
+    scope.defer(directory, async () => {
+        await rm(directory, { recursive: true, force: true });
+        await rmdir('/etc/netns').catch(() => { }); // stays while another run uses it
+    });
+    await mkdir(directory, { recursive: true });
+    const lines = hosts.map(({ address, name }) => `${address} ${name}\n`);
+    await writeFile(join(directory, 'hosts'), `127.0.0.1 localhost\n${lines.join('')}`);
+}
+async function ip(scope, ...args) {
+    await run('ip', args, { signal: scope.signal });
+}
