@@ -17,3 +17,7 @@ test('the sources keep to the folder order, the doors and the size limits', () =
   const files = paths.sort().map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
   assert.deepEqual(checkSources(files), [])
 })
+
+test('no compiled file lies beside its source', () => {
+  assert.deepEqual(globSync('{src,test,examples}/**/*.js', { cwd: root }), [])
+})
