@@ -152,3 +152,39 @@ test(
     })
   },
 )
+
+test(
+  'no file is written through a symlink that is already there',
+  { skip: needsRoot },
+  async () => {
+    await inDirectory((directory) => {
+      const outside = join(directory, 'outside')
+      const target = join(directory, 'target')
+      mkdirSync(target)
+      writeFileSync(outside, 'safe')
+      symlinkSync(outside, join(target, 'a'))
+      symlinkSync(directory, join(target, 'd'))
+      const file = { sizeBytes: 4, dataOffset: 0, dataBytes: 4 }
+      assert.throws(() => makeTree(target, [entry('a', file)], Buffer.from('evil')), {
+        code: 'ERR_SI_DEPLOY',
+        message: /^Cannot write "a": ELOOP/,
+      })
+      const below = [entry('d', { type: 'directory' }), entry('d/outside', file)]
+      assert.throws(() => makeTree(target, below, Buffer.from('evil')), {
+        code: 'ERR_SI_DEPLOY',
+        message: /is not as the interrupted deployment left it/,
+      })
+      assert.equal(readFileSync(outside, 'utf8'), 'safe')
+    })
+  },
+)
+
+test('a file that lost data since it was journaled is noticed', { skip: needsRoot }, async () => {
+  await inDirectory((directory) => {
+    const file = entry('a', { sizeBytes: 8, dataOffset: 0, dataBytes: 8 })
+    assert.throws(() => makeTree(directory, [file], Buffer.from('half')), {
+      code: 'ERR_SI_DEPLOY',
+      message: /is not as the interrupted deployment left it/,
+    })
+  })
+})
