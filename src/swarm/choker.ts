@@ -3,7 +3,7 @@
 // prefers those that give to it; a server prefers those that it gave least, so that each piece leaves
 // it few times and travels on from there. One more place goes round by chance, for newcomers.
 import { type Role } from './extension.ts'
-import { type PeerKey } from './picker.ts'
+import { type PeerKey } from './begun-piece.ts'
 
 export interface ChokePeer {
   readonly key: PeerKey

@@ -2,7 +2,8 @@
 // Invariant: a begun piece owns one slot until its worker has answered or it is given up, and bytes
 // are copied only into blocks that are not received yet. Who sent wrong bytes is found here.
 import { BLOCK_BYTES, pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
-import { type Picker, type PeerKey } from './picker.ts'
+import { type PeerKey } from './begun-piece.ts'
+import { type Picker } from './picker.ts'
 import { type PiecePool } from './piece-pool.ts'
 import { type BlockRange } from './wire.ts'
 

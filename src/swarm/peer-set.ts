@@ -5,8 +5,9 @@ import { Candidates, type Ending, type Endpoint } from './candidates.ts'
 import { chooseUnchoked } from './choker.ts'
 import { Connection, formatEndpoint } from './connection.ts'
 import { type Handshake } from './handshake.ts'
-import { Peer, type PeerTorrent } from './peer.ts'
-import { type PeerKey } from './picker.ts'
+import { type PeerTorrent } from './peer-torrent.ts'
+import { Peer } from './peer.ts'
+import { type PeerKey } from './begun-piece.ts'
 
 export interface PeerSetOptions {
   readonly torrent: PeerTorrent
@@ -34,7 +35,7 @@ const STALE_MS = 15_000
 
 const REGULAR_SLOTS = 8
 const CHOKE_ROUND_MS = 10_000
-const ROUNDS_PER_DRAW = 3
+const OPTIMISTIC_MS = 30_000
 
 interface Member {
   readonly peer: Peer
@@ -59,7 +60,7 @@ export class PeerSet {
   readonly #releases = new Set<Promise<void>>()
   #nextKey = 1
   #optimistic: PeerKey | undefined
-  #chokeRounds = 0
+  #nextDrawMs = 0
   #nextChokeMs = 0
   #isClosed = false
 
@@ -119,7 +120,6 @@ export class PeerSet {
     for (const member of this.#members.values()) {
       const { peer } = member
       peer.tick()
-      peer.updateInterest()
       if (torrent.have.isComplete && peer.pieces.isComplete && !needsPeers()) {
         this.#end(member, 'useless')
       }
@@ -131,8 +131,10 @@ export class PeerSet {
   /** Decides anew who is unchoked. */
   choke(): void {
     const { clock, torrent, random } = this.#options
-    this.#nextChokeMs = clock.monotonicMs() + CHOKE_ROUND_MS
-    const isDraw = this.#chokeRounds++ % ROUNDS_PER_DRAW === 0
+    const nowMs = clock.monotonicMs()
+    const isDraw = nowMs >= this.#nextDrawMs
+    if (isDraw) this.#nextDrawMs = nowMs + OPTIMISTIC_MS
+    this.#nextChokeMs = nowMs + CHOKE_ROUND_MS
     const decision = chooseUnchoked([...this], isDraw ? undefined : this.#optimistic, {
       ...{ role: torrent.role, regularSlots: REGULAR_SLOTS, random },
     })

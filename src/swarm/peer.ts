@@ -1,22 +1,19 @@
 // One remote peer of one torrent: what it has, who chokes whom, its requests and ours. Invariant: what a
 // peer says is believed only as far as it can do no harm; whatever breaks the protocol throws
 // ERR_SI_PROTOCOL, which closes this connection and nothing else. States: STATE.md. Spec: BEP 3, 6, 10.
-import { SiError, type Clock } from '../core/core.ts'
-import { Bitfield, BLOCK_BYTES, pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
+import { SiError } from '../core/core.ts'
+import { Bitfield, BLOCK_BYTES, pieceSizeBytes } from '../torrent/torrent.ts'
 import { type Connection } from './connection.ts'
-import { type Downloader } from './downloader.ts'
 import {
   decodeExtensionHandshake,
   encodeExtensionHandshake,
   type ExtensionHandshake,
-  type Role,
 } from './extension.ts'
 import { type Handshake } from './handshake.ts'
+import { type PeerTorrent } from './peer-torrent.ts'
 import { RateMeter } from './pipeline.ts'
-import { type Picker, type PeerKey, type PickingPeer } from './picker.ts'
+import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
-import { type PieceStore } from './store.ts'
-import { type UploadBuffers } from './upload-buffers.ts'
 import { Uploader } from './uploader.ts'
 import { type BlockRange, type WireMessage, type WireSink } from './wire.ts'
 
@@ -36,30 +33,6 @@ const KEEP_ALIVE_MS = 60_000
 
 /** A live peer sends a keep-alive every two minutes. */
 const SILENCE_MS = 150_000
-
-/** What a peer needs of the torrent it belongs to. */
-export interface PeerTorrent {
-  readonly metainfo: Metainfo
-  readonly role: Role
-  readonly listenPort: number
-  readonly clock: Clock
-  /** What we can serve. */
-  readonly have: Bitfield
-  readonly picker: Picker
-  readonly downloader: Downloader | null
-  readonly store: PieceStore
-  readonly uploadBuffers: UploadBuffers
-  /** Peers that work is shared out over. */
-  readonly peerCount: number
-  readonly canDownload: boolean
-  onDownloaded(peer: Peer, usedBytes: number, wastedBytes: number): void
-  onUploaded(peer: Peer, bytes: number): void
-  onInterestChanged(): void
-  /** What it owed may now be asked of others. */
-  onPeerGone(): void
-  onPeerListens(peer: Peer, port: number): void
-  onReadError(error: unknown, range: BlockRange): void
-}
 
 export class Peer implements PickingPeer, WireSink {
   readonly key: PeerKey
@@ -333,8 +306,10 @@ export class Peer implements PickingPeer, WireSink {
     if (!this.pieces.has(pieceIndex)) this.connection.send({ type: 'have', pieceIndex })
   }
 
-  /** To be called now and then: keep-alives, silence. */
+  /** To be called now and then: keep-alives, silence, the end of our interest. */
   tick(): void {
+    // Interest begins with what the peer tells or we want, both at once; only its end is noticed here.
+    if (this.#isInteresting) this.updateInterest()
     if (this.connection.silentMs > SILENCE_MS || this.#requester?.checkSilence() === 'useless') {
       this.connection.close(protocolFault('it does not answer'))
     } else if (this.connection.unsentMs > KEEP_ALIVE_MS) {

@@ -3,17 +3,17 @@
 // peer, so nothing is ever forgotten. Begun pieces come first, then the rarest with random ties; when
 // all is asked for, the end game asks for the oldest requests again. States: STATE.md.
 import { BLOCK_BYTES, blockCount, pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
+import {
+  blocksOf,
+  firstFreeRun,
+  lastOwedRun,
+  mayAsk,
+  type BegunPiece,
+  type PeerKey,
+  type PickingPeer,
+  type Run,
+} from './begun-piece.ts'
 import { type BlockRange } from './wire.ts'
-
-/** Identifies a connection for as long as it lives; never used twice. */
-export type PeerKey = number
-
-export interface PickingPeer {
-  readonly key: PeerKey
-  has(pieceIndex: number): boolean
-  /** It may have sent wrong bytes: it fetches pieces alone, so that the next lie is proven. */
-  readonly isOnParole: boolean
-}
 
 export interface PickedRange extends BlockRange {
   /** The piece had not been begun: the caller now finds it a slot. */
@@ -24,19 +24,6 @@ export interface PickedRange extends BlockRange {
 const MAX_REQUESTERS = 3
 
 type PieceState = 'unwanted' | 'missing' | 'begun' | 'checking' | 'done'
-
-interface BegunPiece {
-  readonly index: number
-  readonly sizeBytes: number
-  /** Per block: requests that are out. */
-  readonly requests: Uint8Array
-  /** Per block: 1 when received. */
-  readonly received: Uint8Array
-  freeBlocks: number
-  missingBlocks: number
-  /** Only this peer may be asked. */
-  soleKey: PeerKey | undefined
-}
 
 type PieceGeometry = Pick<Metainfo, 'pieceCount' | 'pieceLengthBytes' | 'lengthBytes'>
 
@@ -304,51 +291,4 @@ export class Picker {
     const endBytes = Math.min(run.end * BLOCK_BYTES, piece.sizeBytes)
     return { pieceIndex: piece.index, offsetBytes, lengthBytes: endBytes - offsetBytes }
   }
-}
-
-interface Run {
-  readonly first: number
-  readonly end: number
-}
-
-/** The blocks that a range covers; ranges made here always begin at a block. */
-export function blocksOf(range: BlockRange): Run {
-  const end = Math.ceil((range.offsetBytes + range.lengthBytes) / BLOCK_BYTES)
-  return { first: Math.floor(range.offsetBytes / BLOCK_BYTES), end }
-}
-
-function mayAsk(piece: BegunPiece, peer: PickingPeer): boolean {
-  const isOpen = piece.soleKey === undefined ? !peer.isOnParole : piece.soleKey === peer.key
-  return isOpen && peer.has(piece.index)
-}
-
-function firstFreeRun(piece: BegunPiece, maxBytes: number): Run {
-  const isFree = (block: number) => piece.requests[block] === 0 && piece.received[block] === 0
-  let first = 0
-  while (!isFree(first)) first++
-  let end = first + 1
-  while ((end + 1 - first) * BLOCK_BYTES <= maxBytes && isFree(end)) end++
-  return { first, end }
-}
-
-function lastOwedRun(
-  piece: BegunPiece,
-  maxBytes: number,
-  isAsked: (block: number) => boolean,
-): Run | undefined {
-  const isOwed = (block: number) => piece.received[block] === 0 && !isAsked(block)
-  let end = piece.requests.length
-  while (end > 0 && !isOwed(end - 1)) end--
-  if (end === 0) return undefined
-  const requests = piece.requests[end - 1]
-  let first = end - 1
-  while (
-    first > 0 &&
-    (end - first + 1) * BLOCK_BYTES <= maxBytes &&
-    isOwed(first - 1) &&
-    piece.requests[first - 1] === requests
-  ) {
-    first--
-  }
-  return { first, end }
 }

@@ -4,7 +4,8 @@
 import { type Clock } from '../core/core.ts'
 import { type Downloader, type Incoming } from './downloader.ts'
 import { planPipeline, RateMeter } from './pipeline.ts'
-import { blocksOf, type Picker, type PickingPeer } from './picker.ts'
+import { blocksOf, type PickingPeer } from './begun-piece.ts'
+import { type Picker } from './picker.ts'
 import { isSameRange } from './uploader.ts'
 import { type BlockRange } from './wire.ts'
 

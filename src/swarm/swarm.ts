@@ -7,7 +7,8 @@ import { type InfoHash } from '../torrent/torrent.ts'
 import { Connection } from './connection.ts'
 import { type Role } from './extension.ts'
 import { createPeerId, type Handshake } from './handshake.ts'
-import { TorrentSession, type AddTorrent, type Torrent } from './torrent-session.ts'
+import { type AddTorrent, type Torrent } from './torrent-handle.ts'
+import { TorrentSession } from './torrent-session.ts'
 import { createUploadBuffers } from './upload-buffers.ts'
 
 export { type Role } from './extension.ts'
@@ -20,7 +21,7 @@ export {
   type PeerStats,
   type Torrent,
   type TorrentStats,
-} from './torrent-session.ts'
+} from './torrent-handle.ts'
 
 export interface SwarmOptions {
   /** Address to listen on; all of IPv6 and IPv4 when left out. */

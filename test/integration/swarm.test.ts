@@ -76,6 +76,30 @@ test('swarm: a liar is dropped and the download completes', LIMIT, async () => {
   await until(() => getter.torrent.stats().peers.every((p) => p.address !== liar.address), 'ban')
 })
 
+test('swarm: a liar is found among several contributors of the same pieces', LIMIT, async () => {
+  await using lab = await createLab({ sizeBytes: 16 * 2 ** 20, pieceLengthBytes: 2 ** 20 })
+  await using first = await lab.seed({ store: slowStore(30) })
+  await using second = await lab.seed({ store: slowStore(30) })
+  await using liar = await lab.seed({
+    role: 'node',
+    store: (store) => ({
+      async read(pieceIndex, offset, into) {
+        await slowStore(30)(store).read(pieceIndex, offset, into)
+        into.fill(0, 5, 10)
+      },
+      close: () => store.close(),
+    }),
+  })
+  const peers = [first.address, second.address, liar.address]
+  await using getter = await lab.get({ peers })
+  await within(getter.done, 'download', 40_000)
+  assert.ok((await getter.file()).equals(lab.content))
+  assert.ok(getter.torrent.stats().badPieces > 0)
+  for (const honest of [first, second]) {
+    assert.ok(!getter.notes.some((note) => note.includes(`from ${honest.address} was wrong`)))
+  }
+})
+
 test(
   'swarm: nodes finish among themselves when the server dies after one copy',
   LIMIT,

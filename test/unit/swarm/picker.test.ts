@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Picker, type PickingPeer } from '../../../src/swarm/picker.ts'
+import { type PickingPeer } from '../../../src/swarm/begun-piece.ts'
+import { Picker } from '../../../src/swarm/picker.ts'
 import { type BlockRange } from '../../../src/swarm/wire.ts'
 
 const BLOCK = 16384

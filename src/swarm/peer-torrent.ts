@@ -1,0 +1,34 @@
+// What a peer needs of the torrent it belongs to, and nothing more: the seam at which peers can move to
+// another thread.
+import { type Clock } from '../core/core.ts'
+import { type Bitfield, type Metainfo } from '../torrent/torrent.ts'
+import { type Downloader } from './downloader.ts'
+import { type Role } from './extension.ts'
+import { type Peer } from './peer.ts'
+import { type Picker } from './picker.ts'
+import { type PieceStore } from './store.ts'
+import { type UploadBuffers } from './upload-buffers.ts'
+import { type BlockRange } from './wire.ts'
+
+export interface PeerTorrent {
+  readonly metainfo: Metainfo
+  readonly role: Role
+  readonly listenPort: number
+  readonly clock: Clock
+  /** What we can serve. */
+  readonly have: Bitfield
+  readonly picker: Picker
+  readonly downloader: Downloader | null
+  readonly store: PieceStore
+  readonly uploadBuffers: UploadBuffers
+  /** Peers that work is shared out over. */
+  readonly peerCount: number
+  readonly canDownload: boolean
+  onDownloaded(peer: Peer, usedBytes: number, wastedBytes: number): void
+  onUploaded(peer: Peer, bytes: number): void
+  onInterestChanged(): void
+  /** What it owed may now be asked of others. */
+  onPeerGone(): void
+  onPeerListens(peer: Peer, port: number): void
+  onReadError(error: unknown, range: BlockRange): void
+}
