@@ -1,10 +1,13 @@
 // Images made from small trees, for tests of deployment: GNU tar as the golden client's side, then the
 // image writer. Needs root for owners and device nodes.
-import { mkdir, readFile } from 'node:fs/promises'
+import { hash } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { start } from '../../src/host/host.ts'
 import {
+  IMAGE_FILES,
   imageFilesOf,
   writeImage,
   type DiskLayout,
@@ -12,7 +15,13 @@ import {
 } from '../../src/image/image.ts'
 import type { DeployOptions } from '../../src/deploy/deploy.ts'
 import { createSwarm, openFileStore, type PieceStore } from '../../src/swarm/swarm.ts'
-import { Bitfield, parseMetainfo, type Metainfo } from '../../src/torrent/torrent.ts'
+import {
+  Bitfield,
+  encodeInfo,
+  encodeMetainfo,
+  parseMetainfo,
+  type Metainfo,
+} from '../../src/torrent/torrent.ts'
 
 export interface SampleImage {
   /** Holds the files of the torrent. */
@@ -134,4 +143,37 @@ export function deployOptions(
     pieceCacheBytes: 64 * 2 ** 20,
     ...changes,
   }
+}
+
+/** The same image with another manifest, as somebody who controls the torrent could offer it. */
+export async function replaceManifest(
+  image: SampleImage,
+  edit: (lines: readonly string[]) => readonly string[],
+): Promise<SampleImage> {
+  const { metainfo, directory } = image
+  const { pieceLengthBytes } = metainfo
+  const path = join(directory, IMAGE_FILES.manifest)
+  const lines = zstdDecompressSync(await readFile(path))
+    .toString()
+    .split('\n')
+  const manifest = zstdCompressSync(edit(lines).join('\n'))
+  await writeFile(path, manifest)
+  const pack = await readFile(join(directory, IMAGE_FILES.pack))
+  const padBytes = (pieceLengthBytes - (manifest.length % pieceLengthBytes)) % pieceLengthBytes
+  const all = Buffer.concat([manifest, Buffer.alloc(padBytes), pack])
+  const hashes: Buffer[] = []
+  for (let offset = 0; offset < all.length; offset += pieceLengthBytes) {
+    hashes.push(hash('sha1', all.subarray(offset, offset + pieceLengthBytes), 'buffer'))
+  }
+  const infoBytes = encodeInfo({
+    ...{ name: metainfo.name, pieceLengthBytes, pieceHashes: Buffer.concat(hashes) },
+    files: [
+      { path: [IMAGE_FILES.manifest], lengthBytes: manifest.length },
+      { path: ['.pad', String(padBytes)], lengthBytes: padBytes, isPad: true },
+      { path: [IMAGE_FILES.pack], lengthBytes: pack.length },
+    ],
+  })
+  const torrent = encodeMetainfo({ infoBytes })
+  await writeFile(image.torrentPath, torrent)
+  return { ...image, metainfo: parseMetainfo(torrent) }
 }
