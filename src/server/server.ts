@@ -1,5 +1,6 @@
 // The door of server: the image server (tracker, seeder of the whole repository, HTTP) and the plain
 // seeder. Invariant: a new image is seeded and a removed one is not, without a restart.
+import { lookup } from 'node:dns/promises'
 import { errnoOf, messageOf, SiError, throwIfAborted } from '../core/core.ts'
 import type { Repository } from '../repository/repository.ts'
 import { createSwarm } from '../swarm/swarm.ts'
@@ -24,7 +25,10 @@ export interface ServerOptions {
   /** 0 means any free port, also for `peerPort`. */
   readonly httpPort: number
   readonly peerPort: number
-  /** For servers behind a proxy; left out: torrents name the address by which they were fetched. */
+  /**
+   * For servers behind address translation, which must keep the ports; its host is then the address
+   * of the seeder, too. Left out: torrents name the address by which they were fetched.
+   */
   readonly announceUrl?: string
   /** How often nodes announce; 15 000 to 30 000 suits a cluster. */
   readonly announceIntervalMs?: number
@@ -52,6 +56,8 @@ export async function startServer(
 ): Promise<RunningServer> {
   throwIfAborted(signal)
   const { repository, host, log } = options
+  const { announceUrl } = options
+  const seederAddress = announceUrl === undefined ? undefined : await addressOf(announceUrl)
   const closers: (() => void | Promise<void>)[] = []
   const close = createClose(closers)
   try {
@@ -62,6 +68,7 @@ export async function startServer(
       intervalMs: options.announceIntervalMs ?? ANNOUNCE_INTERVAL_MS,
       isKnown: (infoHash) => seeded.get(infoHash) !== undefined,
       seederPort: (infoHash) => (seeded.get(infoHash) === undefined ? undefined : swarm.port),
+      seederAddress,
     })
     closers.push(() => tracker.close())
     const onRemoved = tracker.forget
@@ -69,7 +76,6 @@ export async function startServer(
     closers.push(() => seeded.close())
     const status = () =>
       seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
-    const { announceUrl } = options
     const http = createHttp({ repository, tracker, announceUrl, status })
     closers.push(() => http.close())
     const httpPort = await listen(http, host, options.httpPort)
@@ -83,6 +89,18 @@ export async function startServer(
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** The IP address of the host in a URL. Throws ERR_SI_USAGE. */
+async function addressOf(url: string): Promise<string> {
+  try {
+    return (await lookup(new URL(url).hostname.replace(/^\[|\]$/g, ''))).address
+  } catch (error) {
+    throw new SiError('ERR_SI_USAGE', `Cannot announce as ${url}: ${messageOf(error)}`, {
+      hint: 'Give a URL whose host has an address, such as http://10.0.0.1:8080/announce',
+      cause: error,
+    })
   }
 }
 

@@ -20,6 +20,8 @@ export interface TrackerOptions {
    * torrent. It is named under the very address that the announcer used to reach the tracker.
    */
   readonly seederPort?: (infoHash: InfoHash) => number | undefined
+  /** IP address of that seeder, where address translation hides it from the announcers. */
+  readonly seederAddress?: string | undefined
 }
 
 export interface Tracker {
@@ -60,9 +62,10 @@ export function createTracker(options: TrackerOptions): Tracker {
     callback(null, swarm)
   }
   const createSwarm = (infoHash: string) =>
-    withoutAnnouncer(new BittorrentTracker.Swarm(infoHash, tracker), () =>
-      options.seederPort?.(infoHash as InfoHash),
-    )
+    withoutAnnouncer(new BittorrentTracker.Swarm(infoHash, tracker), {
+      port: () => options.seederPort?.(infoHash as InfoHash),
+      address: options.seederAddress,
+    })
   return {
     handle(request, response) {
       response.setHeader('content-type', 'text/plain')
@@ -81,19 +84,19 @@ export function createTracker(options: TrackerOptions): Tracker {
 }
 
 /** The swarm with two changes to its answers: never the announcer, always the seeder beside us. */
-function withoutAnnouncer(swarm: TrackerSwarm, seederPort: () => number | undefined): TrackerSwarm {
+function withoutAnnouncer(swarm: TrackerSwarm, seeder: SeederPlace): TrackerSwarm {
   const announce = swarm.announce.bind(swarm)
   swarm.announce = (params, callback) => {
     announce({ ...params, numwant: params.numwant + 1 }, (error, answer) =>
       answer === undefined
         ? callback(error)
-        : callback(error, chooseAnswer(params, answer, seederPort())),
+        : callback(error, chooseAnswer(params, answer, findSeeder(params, seeder))),
     )
   }
   const scrape = swarm.scrape.bind(swarm)
   swarm.scrape = (params, callback) => {
     scrape(params, (error, counts) => {
-      const ours = seederPort() === undefined ? 0 : 1
+      const ours = seeder.port() === undefined ? 0 : 1
       callback(error, counts && { ...counts, complete: counts.complete + ours })
     })
   }
@@ -103,9 +106,8 @@ function withoutAnnouncer(swarm: TrackerSwarm, seederPort: () => number | undefi
 function chooseAnswer(
   params: AnnounceParams,
   answer: AnnounceAnswer,
-  seederPort: number | undefined,
+  seeder: SwarmPeer | undefined,
 ): AnnounceAnswer {
-  const seeder = seederPort === undefined ? undefined : localSeeder(params, seederPort)
   const others = answer.peers.filter(
     (peer) => addressOf(peer) !== params.addr && (!seeder || addressOf(peer) !== addressOf(seeder)),
   )
@@ -118,10 +120,16 @@ function chooseAnswer(
   }
 }
 
-function localSeeder(params: AnnounceParams, port: number): SwarmPeer | undefined {
-  const address = params.httpReq.socket.localAddress?.replace(/^::ffff:/, '')
-  if (address === undefined) return undefined
-  return { type: 'http', complete: true, peerId: UNKNOWN_PEER_ID, ip: address, port }
+interface SeederPlace {
+  readonly port: () => number | undefined
+  readonly address: string | undefined
+}
+
+function findSeeder(params: AnnounceParams, seeder: SeederPlace): SwarmPeer | undefined {
+  const port = seeder.port()
+  const ip = seeder.address ?? params.httpReq.socket.localAddress?.replace(/^::ffff:/, '')
+  if (port === undefined || ip === undefined) return undefined
+  return { type: 'http', complete: true, peerId: UNKNOWN_PEER_ID, ip, port }
 }
 
 /** As bittorrent-tracker spells AnnounceParams.addr. */

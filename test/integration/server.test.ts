@@ -62,7 +62,7 @@ test(
   async (t) => {
     const { repository, directory } = await setUp(t)
     await put(repository, directory, 'web', '1', ['http://127.0.0.1:9/announce'])
-    const announceUrl = 'https://si.example/announce'
+    const announceUrl = 'http://192.0.2.7:8080/announce'
     const server = await serve(t, { repository, announceUrl })
     const metainfo = await fetchTorrent(
       `http://127.0.0.1:${server.httpPort}/images/web/img.torrent`,
@@ -140,6 +140,14 @@ test('startServer() throws ERR_SI_LISTEN when a port is in use, and frees the ot
     message: `Cannot listen on 127.0.0.1 port ${port}: it is in use`,
   })
   await assert.rejects(startServer({ ...options, peerPort: port }, never), { code })
+})
+
+test('startServer() refuses an announce URL whose host has no address', async (t) => {
+  const { repository } = await setUp(t)
+  const options = { repository, host: '127.0.0.1', httpPort: 0, peerPort: 0, log: silentLog }
+  for (const announceUrl of ['nonsense', 'http://a b/announce']) {
+    await assert.rejects(startServer({ ...options, announceUrl }, never), { code: 'ERR_SI_USAGE' })
+  }
 })
 
 test('startServer() ends with its signal', async (t) => {

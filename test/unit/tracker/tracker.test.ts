@@ -51,6 +51,12 @@ test('createTracker() puts the seeder beside it first, by the address the announ
   assert.deepEqual(peersOf(await announce({ port: 1003, extra: '&numwant=1' })), ['127.0.0.1:6881'])
 })
 
+test('createTracker() names the seeder under a given address', async (t) => {
+  const options = { ...OPTIONS, seederPort: () => 6881, seederAddress: '192.0.2.7' }
+  const { announce } = await serve(t, options)
+  assert.deepEqual(peersOf(await announce({ port: 1001 })), ['192.0.2.7:6881'])
+})
+
 test('createTracker() forgets a peer that stops', async (t) => {
   const { announce, tracker } = await serve(t, OPTIONS)
   await announce({ port: 1001 })
