@@ -120,6 +120,12 @@ async function startServer(bench: Bench): Promise<void> {
   const args = ['--repository', bench.repository]
   const program = bench.command('si-server')
   const server = lab.startOnHost(bench.scope, bench.network('server'), { program, args })
+  server.exited.then(
+    (exitCode) => {
+      if (exitCode !== 0) say(`si-server ended with status ${exitCode}: ${server.lastWords()}`)
+    },
+    () => {}, // interrupted
+  )
   await lab.waitForHttp(bench.scope, bench.network('node01'), 'http://server:8080/health', server)
 }
 
