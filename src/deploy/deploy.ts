@@ -71,8 +71,7 @@ export async function deploy(
     await seedOn(options.seedForMs, { download, progress, signal })
     return report
   } finally {
-    await download.close()
-    await target?.close()
+    await download.close().finally(() => target?.close())
   }
 }
 

@@ -1,10 +1,8 @@
 // Fills a prepared target: directories, pieces in whatever order they come, then all that is left.
 // Invariant: the journal goes only when the whole tree is on the disk; an unfinished target keeps it.
-import { closeSync, openSync } from 'node:fs'
-import { SiError, messageOf, type Progress } from '../core/core.ts'
-import { syncfsAsync } from '../host/host.ts'
+import type { Progress } from '../core/core.ts'
+import { openDiskRecorder, type DiskRecorder } from './disk-recorder.ts'
 import type { Download } from './download.ts'
-import { createProgressRecorder } from './record-progress.ts'
 import { showProgress } from './show-progress.ts'
 import type { PreparedTarget } from './target.ts'
 import type { ManifestTables } from './worker-protocol.ts'
@@ -22,33 +20,37 @@ export interface FillOptions {
 export async function fillTree(options: FillOptions): Promise<void> {
   const { download, tables, prepared, losses, progress, signal } = options
   const { manifest, table } = tables
-  const root = Buffer.from(prepared.directory)
+  const { journal, fileSystems, directory } = prepared
+  const root = Buffer.from(directory)
   const isFinished = new Uint8Array(new SharedArrayBuffer(table.count))
   const { chunks, pieceSha256 } = manifest
-  if (download.spillBytes > 0) download.cache.openSpill(prepared.directory)
-  await download.broadcast('open', { root, table, chunks, pieceSha256, isFinished, losses })
-  await download.runTask('createDirectories', null)
-  await writePieces(options)
-  signal.throwIfAborted()
-  progress.update({ phase: 'finishing', doneBytes: 0, totalBytes: undefined })
-  await download.runTask('finishTree', null)
-  progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
-  await syncAll(prepared.fileSystems)
-  await prepared.journal.remove()
-  await download.runTask('finishRoot', null)
-  await syncAll(prepared.fileSystems)
+  const { isWritten } = download
+  const recorder = openDiskRecorder({ journal, isWritten, fileSystems })
+  try {
+    if (download.spillBytes > 0) download.cache.openSpill(directory)
+    await download.broadcast('open', { root, table, chunks, pieceSha256, isFinished, losses })
+    await download.runTask('createDirectories', null)
+    await writePieces(options, recorder)
+    signal.throwIfAborted()
+    progress.update({ phase: 'finishing', doneBytes: 0, totalBytes: undefined })
+    await download.runTask('finishTree', null)
+    progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
+    await recorder.sync()
+    await journal.remove()
+    await download.runTask('finishRoot', null)
+    await recorder.sync()
+  } finally {
+    await recorder.close()
+  }
 }
 
-async function writePieces({
-  download,
-  tables,
-  prepared,
-  progress,
-  signal,
-}: FillOptions): Promise<void> {
+async function writePieces(
+  { download, tables, prepared, progress, signal }: FillOptions,
+  recorder: DiskRecorder,
+): Promise<void> {
   const { torrent, packFirstPiece, isWritten } = download
   const { packBytes, pieceLengthBytes } = tables.manifest.header
-  const { journal, fileSystems } = prepared
+  const { journal } = prepared
   const missing: number[] = []
   for (let piece = packFirstPiece; piece < isWritten.length; piece++) {
     if (!journal.pieces.has(piece)) missing.push(piece)
@@ -61,7 +63,7 @@ async function writePieces({
   const stop = showProgress(progress, download, {
     ...{ phase: 'writing', totalBytes: packBytes, doneBytes },
   })
-  const recorder = createProgressRecorder({ journal, isWritten, fileSystems })
+  recorder.start()
   try {
     torrent.want(missing)
     await torrent.received(missing, signal)
@@ -69,21 +71,7 @@ async function writePieces({
     await recorder.record().catch(() => {}) // the error that ended the deployment is the one to tell
     throw error
   } finally {
-    await recorder.close()
+    recorder.stop()
     stop()
-  }
-}
-
-async function syncAll(directories: readonly string[]): Promise<void> {
-  for (const directory of directories) {
-    const fd = openSync(directory, 'r')
-    try {
-      await syncfsAsync(fd)
-    } catch (error) {
-      const message = `Cannot write to ${directory}: ${messageOf(error)}`
-      throw new SiError('ERR_SI_DEPLOY', message, { cause: error })
-    } finally {
-      closeSync(fd)
-    }
   }
 }

@@ -2,7 +2,7 @@
 // before children, and unmounted the other way round whatever happened in between.
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { SiError } from '../core/core.ts'
 import { mount, partitionPath, readMounts, unmount } from '../host/host.ts'
 import type { PlannedPartition } from './plan.ts'
@@ -55,7 +55,10 @@ export async function mountTree(options: MountTreeOptions): Promise<MountedTree>
 export async function unmountLeftovers(prefix: string): Promise<void> {
   const mounts = await readMounts()
   const ours = mounts.filter(({ mountPoint }) => mountPoint.startsWith(prefix))
-  for (const { mountPoint } of ours.toReversed()) await unmountPatiently(mountPoint)
+  for (const { mountPoint } of ours.toReversed()) {
+    await unmountPatiently(mountPoint)
+    if (dirname(mountPoint) === dirname(prefix)) rmdirSync(mountPoint)
+  }
 }
 
 interface PlannedMount {
