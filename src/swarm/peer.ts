@@ -310,7 +310,8 @@ export class Peer implements PickingPeer, WireSink {
   tick(): void {
     // Interest begins with what the peer tells or we want, both at once; only its end is noticed here.
     if (this.#isInteresting) this.updateInterest()
-    if (this.connection.silentMs > SILENCE_MS || this.#requester?.checkSilence() === 'useless') {
+    const isUseful = this.#requester?.checkProgress(this.#torrent.peerCount > 1) ?? true
+    if (this.connection.silentMs > SILENCE_MS || !isUseful) {
       this.connection.close(protocolFault('it does not answer'))
     } else if (this.connection.unsentMs > KEEP_ALIVE_MS) {
       this.connection.send({ type: 'keep-alive' })

@@ -111,10 +111,19 @@ export class Picker {
       return { ...this.#take(piece, firstFreeRun(piece, maxBytes)), isFirst: false }
     }
     const index = canBegin ? this.#rarestFor(peer) : undefined
-    if (index === undefined) return undefined
+    if (index === undefined) return peer.isOnParole ? this.#joinBegun(peer, maxBytes) : undefined
     const piece = this.#begin(index)
     if (peer.isOnParole) piece.soleKey = peer.key
     return { ...this.#take(piece, firstFreeRun(piece, maxBytes)), isFirst: true }
+  }
+
+  /** A suspect with nothing to fetch alone may help where nobody does: better suspected than stuck. */
+  #joinBegun(peer: PickingPeer, maxBytes: number): PickedRange | undefined {
+    for (const piece of this.#begun.values()) {
+      if (piece.freeBlocks === 0 || piece.soleKey !== undefined || !peer.has(piece.index)) continue
+      return { ...this.#take(piece, firstFreeRun(piece, maxBytes)), isFirst: false }
+    }
+    return undefined
   }
 
   /** Whether the peer has a missing piece that it could begin. */
@@ -134,7 +143,7 @@ export class Picker {
     if (!this.isEndGame || peer.isOnParole) return undefined
     let best: { piece: BegunPiece; run: Run; requests: number } | undefined
     for (const piece of this.#begun.values()) {
-      if (!mayAsk(piece, peer)) continue
+      if (!peer.has(piece.index)) continue
       const run = lastOwedRun(piece, maxBytes, (block) => isAsked(piece.index, block))
       const requests = run === undefined ? MAX_REQUESTERS : (piece.requests[run.first] ?? 0)
       if (run === undefined || requests >= (best?.requests ?? MAX_REQUESTERS)) continue
@@ -156,7 +165,7 @@ export class Picker {
     }
   }
 
-  /** The peer is gone: pieces it had for itself are open to all again. */
+  /** The peer is gone or gives nothing: pieces it had for itself are open to all again. */
   forget(key: PeerKey): void {
     for (const piece of this.#begun.values()) {
       if (piece.soleKey === key) piece.soleKey = undefined

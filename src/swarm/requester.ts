@@ -1,6 +1,6 @@
 // What we have asked one peer for, and what comes of it. Invariant: every range asked for is exactly
-// once in `#asked` until it is received, refused, timed out or the peer is gone, and is then given
-// back to the picker. A range that was given back may still arrive and is then used if it is needed.
+// once in `#asked` until it is received, refused, timed out or the peer is gone; what was reserved is
+// then given back to the picker, once. It may still arrive later and is then used if it is needed.
 import { type Clock } from '../core/core.ts'
 import { type Downloader, type Incoming } from './downloader.ts'
 import { planPipeline, RateMeter } from './pipeline.ts'
@@ -14,6 +14,12 @@ const SNUB_MS = 4000
 
 /** No payload for this long: the peer is of no use. */
 const USELESS_MS = 45_000
+
+/** A request that takes longer than this is given to others as well, if there are any. */
+const SLOW_MS = 10_000
+
+/** A peer that was slow is asked for more than one block again when it answers as fast as this. */
+const BRISK_MS = 2000
 
 /** Ranges given back that are remembered, so that a late answer is no surprise. */
 const MAX_LATE = 512
@@ -38,9 +44,15 @@ export interface RequestLimits {
   readonly peerCount: number
 }
 
+interface Asked extends BlockRange {
+  readonly sentMs: number
+  /** False for a probe of a slow peer: others may be asked for the same all the time. */
+  readonly isReserved: boolean
+}
+
 export class Requester {
   readonly #options: RequesterOptions
-  readonly #asked: BlockRange[] = []
+  readonly #asked: Asked[] = []
   readonly #late: BlockRange[] = []
   readonly #meter: RateMeter
   #askedBytes = 0
@@ -48,6 +60,7 @@ export class Requester {
   #incomingIsAsked = false
   #lastPayloadMs: number
   #isSnubbed = false
+  #isSlow = false
 
   constructor(options: RequesterOptions) {
     this.#options = options
@@ -55,17 +68,13 @@ export class Requester {
     this.#meter = new RateMeter(this.#lastPayloadMs)
   }
 
-  get isSnubbed(): boolean {
-    return this.#isSnubbed
-  }
-
   get bytesPerSecond(): number {
     return this.#meter.bytesPerSecond(this.#options.clock.monotonicMs())
   }
 
-  /** Bytes asked for and not received. */
-  get askedBytes(): number {
-    return this.#askedBytes
+  /** Silent or slow lately: asked for one block at a time, which does not keep others from it. */
+  get #isProbed(): boolean {
+    return this.#isSnubbed || this.#isSlow
   }
 
   /** Asks for as much as is due. To be called only while the peer does not choke us. */
@@ -75,7 +84,7 @@ export class Requester {
       ...limits,
       bytesPerSecond: this.bytesPerSecond,
       pieceLengthBytes: this.#options.pieceLengthBytes,
-      isSnubbed: this.#isSnubbed,
+      isSnubbed: this.#isProbed,
       unaskedBytes: picker.unaskedBytes,
     })
     if (this.#asked.length > 0 && this.#askedBytes >= plan.targetBytes * REFILL_BELOW) return
@@ -107,8 +116,11 @@ export class Requester {
 
   #ask(range: BlockRange): void {
     const { pieceIndex, offsetBytes, lengthBytes } = range
-    if (this.#asked.length === 0) this.#lastPayloadMs = this.#options.clock.monotonicMs()
-    this.#asked.push({ pieceIndex, offsetBytes, lengthBytes })
+    const sentMs = this.#options.clock.monotonicMs()
+    if (this.#asked.length === 0) this.#lastPayloadMs = sentMs
+    const isReserved = !this.#isProbed
+    this.#asked.push({ pieceIndex, offsetBytes, lengthBytes, sentMs, isReserved })
+    if (!isReserved) this.#options.picker.giveBack(range)
     this.#askedBytes += lengthBytes
     this.#options.request(range)
   }
@@ -143,21 +155,25 @@ export class Requester {
 
   /** The peer will not send this range (BEP 6); false when it was not asked for it. */
   rejected(range: BlockRange): boolean {
+    this.#options.picker.forget(this.#options.peer.key)
     return this.#settle(range, range.lengthBytes)
   }
 
   /** The peer chokes us; without BEP 6 that means that it forgets what it owes. */
   choked(options: { readonly forgetsRequests: boolean }): void {
     this.#isSnubbed = false
+    this.#options.picker.forget(this.#options.peer.key)
     if (options.forgetsRequests) this.giveBackAll()
   }
 
   #settle(range: BlockRange, owedBytes: number): boolean {
     const at = this.#asked.findIndex((asked) => isSameRange(asked, range))
-    if (at < 0) return false
+    const asked = this.#asked[at]
+    if (asked === undefined) return false
     this.#asked.splice(at, 1)
     this.#askedBytes -= owedBytes
-    this.#options.picker.giveBack(range)
+    if (this.#options.clock.monotonicMs() - asked.sentMs < BRISK_MS) this.#isSlow = false
+    if (asked.isReserved) this.#options.picker.giveBack(range)
     return true
   }
 
@@ -174,11 +190,12 @@ export class Requester {
   /** All that is owed goes back to the picker: the peer chokes us, is silent, or gone. */
   giveBackAll(): void {
     for (const range of this.#asked.splice(0)) {
-      this.#options.picker.giveBack(range)
+      if (range.isReserved) this.#options.picker.giveBack(range)
       this.#rememberLate(range)
     }
     this.#askedBytes = 0
     this.#incomingIsAsked = false
+    this.#options.picker.forget(this.#options.peer.key)
   }
 
   #rememberLate(range: BlockRange): void {
@@ -186,14 +203,23 @@ export class Requester {
     if (this.#late.length > MAX_LATE) this.#late.shift()
   }
 
-  /** To be called now and then. `useless`: the connection should be closed. */
-  checkSilence(): 'fine' | 'snubbed' | 'useless' {
-    if (this.#asked.length === 0 && !this.#isSnubbed) return 'fine'
-    const silentMs = this.#options.clock.monotonicMs() - this.#lastPayloadMs
-    if (silentMs > USELESS_MS) return 'useless'
-    if (silentMs < SNUB_MS || this.#isSnubbed) return 'fine'
-    this.#isSnubbed = true
-    this.giveBackAll()
-    return 'snubbed'
+  /**
+   * To be called now and then; `hasOthers`: there are peers that could be asked instead. False when
+   * the peer has been silent for so long that the connection should be closed.
+   */
+  checkProgress(hasOthers: boolean): boolean {
+    if (this.#asked.length === 0 && !this.#isSnubbed) return true
+    const nowMs = this.#options.clock.monotonicMs()
+    const silentMs = nowMs - this.#lastPayloadMs
+    if (silentMs > USELESS_MS) return false
+    const oldestMs = nowMs - (this.#asked[0]?.sentMs ?? nowMs)
+    if (silentMs >= SNUB_MS && !this.#isSnubbed) {
+      this.#isSnubbed = true
+      this.giveBackAll()
+    } else if (oldestMs > SLOW_MS && hasOthers) {
+      this.#isSlow = true
+      this.giveBackAll()
+    }
+    return true
   }
 }

@@ -9,7 +9,7 @@ import {
   encodeHandshake,
   HANDSHAKE_BYTES,
 } from '../../src/swarm/handshake.ts'
-import { encodeMessage } from '../../src/swarm/wire.ts'
+import { encodeMessage, encodePieceHead } from '../../src/swarm/wire.ts'
 import { type Metainfo } from '../../src/torrent/torrent.ts'
 import { createLab, startTracker, until, within, type Lab } from './swarm-lab.ts'
 
@@ -82,6 +82,27 @@ test('swarm: a peer that never answers requests holds nothing up', LIMIT, async 
   await within(getter.done, 'download')
   assert.ok((await getter.file()).equals(lab.content))
   assert.equal(seeder.torrent.stats().uploadedBytes >= lab.content.length, true)
+})
+
+test('swarm: peers of 1 KiB/s that hold every slot do not set the pace', LIMIT, async () => {
+  await using lab = await lab16()
+  const trickle = (socket: Socket, data: Buffer) => {
+    // The first request, wherever it stands among the messages; all of it takes a minute.
+    const at = data.indexOf(Buffer.from([0, 0, 0, 13, 6]))
+    if (at < 0 || socket.listenerCount('pause') > 0) return
+    socket.on('pause', () => {})
+    const [pieceIndex, offsetBytes] = [data.readUInt32BE(at + 5), data.readUInt32BE(at + 9)]
+    socket.write(encodePieceHead({ pieceIndex, offsetBytes, lengthBytes: 16384 }))
+    const timer = setInterval(() => socket.write(Buffer.alloc(64)), 250)
+    socket.on('close', () => clearInterval(timer))
+  }
+  await using slow = await startFakePeer(lab.metainfo, trickle)
+  await using getter = await lab.get({ peers: [slow.address], slots: 1 })
+  await until(() => getter.torrent.stats().peers.length === 1, 'the slow peer')
+  await using seeder = await lab.seed({ peers: [getter.address] })
+  await within(getter.done, 'download', 40_000)
+  assert.ok((await getter.file()).equals(lab.content))
+  assert.ok(seeder.torrent.stats().uploadedBytes > 0)
 })
 
 test('swarm: a 2 GiB length prefix closes the connection', LIMIT, async () => {

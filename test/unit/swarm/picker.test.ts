@@ -171,6 +171,21 @@ test('a peer on parole does not join a piece that others began', () => {
   assert.notEqual(alone?.pieceIndex, begun?.pieceIndex)
 })
 
+test('a piece that only suspects have is finished all the same', () => {
+  const picker = createPicker(1)
+  const range = picker.pick(peer(1), BLOCK, true)
+  assert.ok(range)
+  picker.giveBack(range)
+  assert.equal(picker.pick(peer(2, undefined, true), 4 * BLOCK, true)?.offsetBytes, 0)
+})
+
+test('pickAgain() helps a suspect that fetches the last piece alone', () => {
+  const picker = createPicker(1)
+  picker.pick(peer(1, undefined, true), 4 * BLOCK, true)
+  assert.equal(picker.pick(peer(2), BLOCK, true), undefined)
+  assert.ok(picker.pickAgain(peer(2), BLOCK, () => false))
+})
+
 test('stalledPiece() finds a begun piece that nobody owes us', () => {
   const picker = createPicker(2)
   const range = picker.pick(peer(1), BLOCK, true)
