@@ -17,6 +17,7 @@ import {
   type BlockDevice,
   type PartitionTable,
 } from '../host/host.ts'
+import { checkPrerequisites } from './disk-prerequisites.ts'
 import { formatDiskScript } from './disk-script.ts'
 import { openJournal, readJournalOwner, type Journal } from './journal.ts'
 import { checkMountPoints } from './mount-points.ts'
@@ -42,6 +43,7 @@ export async function openDiskTarget(
     if (!options.dryRun) await unmountLeftovers(mountPrefix)
     await refuseUsed(device, image.header.name)
     const fresh = await planFor(device, image, options.signal)
+    await checkPrerequisites(fresh)
     const mountAll = (plan: DiskPlan, signal: AbortSignal) =>
       mountTree({ disk: device.path, partitions: plan.partitions, prefix: mountPrefix, signal })
     const resumes =

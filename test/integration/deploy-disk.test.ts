@@ -6,7 +6,7 @@ import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import { isSiError, silentProgress } from '../../src/core/core.ts'
 import { deploy, formatPlan, type DeployPlan } from '../../src/deploy/deploy.ts'
-import { readMounts, run } from '../../src/host/host.ts'
+import { canMount, readMounts, run } from '../../src/host/host.ts'
 import type { DiskLayout } from '../../src/image/image.ts'
 import { compareTrees } from '../lab/compare-trees.ts'
 import { writeNastyContent } from '../lab/golden-content.ts'
@@ -68,7 +68,10 @@ const LAYOUT: DiskLayout = {
   ],
 }
 
-async function makeGolden(scope: Scope): Promise<{ tree: string; image: SampleImage }> {
+async function makeGolden(
+  scope: Scope,
+  layout: DiskLayout = LAYOUT,
+): Promise<{ tree: string; image: SampleImage }> {
   const tree = join(scope.directory, 'golden')
   await writeNastyContent(scope, tree)
   // xfs shows ACLs as attributes of its own too: the golden client needs one as well.
@@ -77,7 +80,7 @@ async function makeGolden(scope: Scope): Promise<{ tree: string; image: SampleIm
   await mountDevice(scope, { device: srv.device, at: join(tree, 'srv') })
   await writeNastyContent(scope, join(tree, 'srv', 'nasty'))
   const image = await makeSampleImage({
-    ...{ tree, directory: join(scope.directory, 'image'), layout: LAYOUT },
+    ...{ tree, directory: join(scope.directory, 'image'), layout },
   })
   return { tree, image }
 }
@@ -224,6 +227,29 @@ test('deploy() with dryRun tells what would be lost and writes nothing', { skip 
       formatPlan(plans[0] as DeployPlan),
       /DESTROY everything on .*\n {2}partition 1 "old", 100.0 MiB: ext4 "precious"/,
     )
+    assert.equal(await writtenSectors(disk.device), before)
+  })
+})
+
+test('deploy() refuses before erasing what this kernel could not mount', { skip }, async () => {
+  if (await canMount('vfat')) return // nothing to refuse on this machine
+  await withScope(async (scope) => {
+    const [golden] = LAYOUT.disks
+    assert.ok(golden !== undefined)
+    const partitions = golden.partitions.map((partition) =>
+      partition.fileSystem?.type === 'vfat'
+        ? { ...partition, fileSystem: { ...partition.fileSystem, mountPoint: '/boot/efi' } }
+        : partition,
+    )
+    const { image } = await makeGolden(scope, { disks: [{ ...golden, partitions }] })
+    const peers = await seed(scope, image)
+    const disk = await createLoopDisk(scope, { name: 'target', sizeBytes: 1000 * MIB })
+    const before = await writtenSectors(disk.device)
+    const target = { type: 'disk', device: disk.device } as const
+    await assert.rejects(deploy(deployOptions(image, target, { peers }), io, scope.signal), {
+      code: 'ERR_SI_TARGET_UNSUITABLE',
+      message: `Cannot deploy to ${disk.device}: this kernel cannot mount vfat, needed for /boot/efi`,
+    })
     assert.equal(await writtenSectors(disk.device), before)
   })
 })

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseMemoryAvailable, parseMountInfo, parseSwaps } from '../../../src/host/host.ts'
+import {
+  canMount,
+  hasProgram,
+  parseMemoryAvailable,
+  parseMountInfo,
+  parseSwaps,
+} from '../../../src/host/host.ts'
 
 test('parseMountInfo() reads device, place and type, with optional fields and escapes', () => {
   const text = [
@@ -33,4 +39,11 @@ test('parseSwaps() gives the paths of active swap', () => {
 test('parseMemoryAvailable() reads kibibytes, and 0 where the kernel tells nothing', () => {
   assert.equal(parseMemoryAvailable('MemTotal: 9 kB\nMemAvailable:   23757 kB\n'), 23757 * 1024)
   assert.equal(parseMemoryAvailable('MemTotal: 9 kB\n'), 0)
+})
+
+test('hasProgram() and canMount() know what is there and what is not', async () => {
+  assert.equal(await hasProgram('sh'), true)
+  assert.equal(await hasProgram('no-such-program'), false)
+  assert.equal(await canMount('proc'), true)
+  assert.equal(await canMount('no-such-file-system'), false)
 })
