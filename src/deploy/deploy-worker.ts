@@ -3,13 +3,14 @@
 // Invariant: no byte is written to the target before its piece matched the manifest's SHA-256.
 import { hash } from 'node:crypto'
 import { workerData } from 'node:worker_threads'
-import { SiError } from '../core/core.ts'
+import { errnoOf, SiError } from '../core/core.ts'
 import { decodePiece, readManifest, verifyPiece } from '../image/image.ts'
 import { servePieces } from '../swarm/swarm.ts'
 import { flagLoss } from './attribute-loss.ts'
 import { EntryTableBuilder } from './entry-table-builder.ts'
 import { JOURNAL_NAME } from './journal.ts'
 import { readPieceSync, storePiece } from './piece-cache.ts'
+import { targetError } from './target-error.ts'
 import { createTargetWriter, type TargetWriter } from './target-writer.ts'
 import {
   createDirectories,
@@ -65,7 +66,7 @@ function acceptPack(index: number, bytes: Uint8Array): 'ok' | 'bad' {
   const { chunks, pieceSha256, writer } = opened()
   const packPiece = index - pack.firstPiece
   if (!verifyPiece(bytes, packPiece, pieceSha256)) return 'bad'
-  storePiece(cache, index, bytes)
+  keepPiece(index, bytes)
   try {
     decodePiece(bytes, packPiece, chunks, writer.write)
   } finally {
@@ -73,6 +74,16 @@ function acceptPack(index: number, bytes: Uint8Array): 'ok' | 'bad' {
   }
   isWritten[index] = 1
   return 'ok'
+}
+
+/** What the memory cannot keep goes to the target, which may be full. */
+function keepPiece(index: number, bytes: Uint8Array): void {
+  try {
+    storePiece(cache, index, bytes)
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    throw targetError('the compressed pieces', error)
+  }
 }
 
 async function readTables(): Promise<ManifestTables> {

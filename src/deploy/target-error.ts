@@ -9,13 +9,16 @@ export function onEntry<T>(table: EntryTable, entry: number, act: () => T): T {
   try {
     return act()
   } catch (error) {
-    throw errnoOf(error) === undefined ? error : targetError(entryPath(table, entry), error)
+    throw errnoOf(error) === undefined ? error : targetError(nameOf(entryPath(table, entry)), error)
   }
 }
 
-/** The SiError for a system error met while writing `path`. */
-export function targetError(path: Uint8Array, error: unknown): SiError {
-  const name = path.length === 0 ? 'the root directory' : `"${formatBytesForPeople(path)}"`
+function nameOf(path: Uint8Array): string {
+  return path.length === 0 ? 'the root directory' : `"${formatBytesForPeople(path)}"`
+}
+
+/** The SiError for a system error met while writing what `name` says. */
+export function targetError(name: string, error: unknown): SiError {
   const code = errnoOf(error) ?? ''
   if (FULL.has(code)) {
     return new SiError('ERR_SI_TARGET_FULL', `Cannot write ${name}: the target is full`, {
