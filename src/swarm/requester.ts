@@ -117,7 +117,7 @@ export class Requester {
   #ask(range: BlockRange): void {
     const { pieceIndex, offsetBytes, lengthBytes } = range
     const sentMs = this.#options.clock.monotonicMs()
-    if (this.#asked.length === 0) this.#lastPayloadMs = sentMs
+    if (this.#asked.length === 0 && !this.#isSnubbed) this.#lastPayloadMs = sentMs
     const isReserved = !this.#isProbed
     this.#asked.push({ pieceIndex, offsetBytes, lengthBytes, sentMs, isReserved })
     if (!isReserved) this.#options.picker.giveBack(range)
