@@ -1,6 +1,6 @@
 // The door of capture: a golden client becomes an image in the repository, in one pass. Invariant: an
 // image appears whole or not at all; whatever ends a capture early leaves no draft and no ssh behind.
-// Spec: DESIGN.md §3.
+// The way of the bytes: src/README.md, Life of a byte.
 import { readFile, realpath, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -133,7 +133,7 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
     mountPoints: plan.captured.mountPoints,
     excludes: plan.excludes,
   })
-  const stream = openTarStream(client, script, signal)
+  const stream = openTarStream(client, { script, excludes: plan.excludes }, signal)
   try {
     const { header, torrent, notes } = await writeImage(stream.source, {
       directory: draft.directory,

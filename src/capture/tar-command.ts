@@ -48,6 +48,8 @@ export interface TarMessages {
   readonly changedFiles: readonly string[]
   /** How many there were in all. */
   readonly changedCount: number
+  /** Changed directories of which only the name is captured, such as /run. */
+  readonly ignoredCount: number
   /** Other warnings for people, each kind once. */
   readonly notes: readonly string[]
   /** The last lines that are errors, for the message of a failed capture. */
@@ -65,20 +67,37 @@ const UNSUPPORTED = /^(POSIX ACL support|SELinux support|XATTR support) is not a
 const WARNING = /^(.*: Warning: .*)$/
 const SUMMARY = /^Exiting with failure status|^Error is not recoverable/
 
-/** Reads tar's standard error in any portions; `end()` gives what it said. */
-export function createTarMessageReader(): { push(text: string): void; end(): TarMessages } {
+export interface TarMessageReader {
+  push(text: string): void
+  end(): TarMessages
+}
+
+/**
+ * Reads tar's standard error in any portions; `end()` gives what it said. A directory whose whole
+ * content is excluded (`/run/*`) is not reported as changed: what changed is not in the image.
+ */
+export function createTarMessageReader(excludes: readonly string[] = []): TarMessageReader {
+  const emptied = new Set(excludes.filter((e) => e.endsWith('/*')).map((e) => e.slice(0, -2)))
   const changed = new Set<string>()
   const notes = new Set<string>()
   const errors: string[] = []
   let changedCount = 0
+  let ignoredCount = 0
   let rest = ''
+  const noteChanged = (path: string) => {
+    if (emptied.has(path)) {
+      ignoredCount++
+      return
+    }
+    changedCount++
+    if (changed.size < CHANGED_FILES_KEPT) changed.add(path)
+  }
   const readLine = (line: string) => {
     const message = /^(?:\S*\/)?tar: (.*)$/.exec(line)?.[1]
     if (message === undefined || SUMMARY.test(message)) return
     const path = CHANGED.exec(message)?.[1]
     if (path !== undefined) {
-      changedCount++
-      if (changed.size < CHANGED_FILES_KEPT) changed.add(formatMember(path))
+      noteChanged(formatMember(path))
       return
     }
     const note = (UNSUPPORTED.exec(message) ?? WARNING.exec(message))?.[1]
@@ -95,7 +114,10 @@ export function createTarMessageReader(): { push(text: string): void; end(): Tar
     end() {
       if (rest !== '') readLine(rest)
       rest = ''
-      return { changedFiles: [...changed], changedCount, notes: [...notes], errors: [...errors] }
+      return {
+        ...{ changedFiles: [...changed], changedCount, ignoredCount },
+        ...{ notes: [...notes], errors: [...errors] },
+      }
     },
   }
 }

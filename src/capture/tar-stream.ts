@@ -7,7 +7,7 @@ import { messageOf, SiError } from '../core/core.ts'
 import { pipe, type StartedProgram } from '../host/host.ts'
 import type { TarSource } from '../image/image.ts'
 import type { GoldenClient } from './golden-client.ts'
-import { createTarMessageReader, type TarMessages } from './tar-command.ts'
+import { createTarMessageReader, type TarMessageReader, type TarMessages } from './tar-command.ts'
 
 /** The largest pipe an ordinary system allows; fewer, larger reads. */
 const PIPE_BYTES = 1024 * 1024
@@ -21,7 +21,7 @@ export interface TarStream {
   readonly source: TarSource
   /** What tar said, complete once `source` has ended. */
   messages(): TarMessages
-  /** True when tar reported files that changed; complete once `source` has ended. */
+  /** True when tar reported captured files that changed; complete once `source` has ended. */
   hasChangedFiles(): boolean
   /** Ends tar if it still runs and frees the pipe. */
   close(): Promise<void>
@@ -33,16 +33,23 @@ export interface TarStream {
  */
 export function openTarStream(
   client: GoldenClient,
-  script: string,
+  command: TarCommand,
   signal: AbortSignal,
 ): TarStream {
-  return new PipedTar(client, script, signal)
+  return new PipedTar(client, command, signal)
+}
+
+export interface TarCommand {
+  /** For `sh -s`. */
+  readonly script: string
+  /** In the form `/path`; a directory whose content they leave out may change as it likes. */
+  readonly excludes: readonly string[]
 }
 
 class PipedTar implements TarStream {
   readonly source: TarSource = { read: (into) => this.#read(into) }
   readonly #client: GoldenClient
-  readonly #reader = createTarMessageReader()
+  readonly #reader: TarMessageReader
   readonly #abort = new AbortController()
   readonly #program: StartedProgram
   readonly #fd: number
@@ -50,8 +57,9 @@ class PipedTar implements TarStream {
   #exitCode: number | undefined
   #closing: Promise<void> | undefined
 
-  constructor(client: GoldenClient, script: string, signal: AbortSignal) {
+  constructor(client: GoldenClient, { script, excludes }: TarCommand, signal: AbortSignal) {
     this.#client = client
+    this.#reader = createTarMessageReader(excludes)
     const ended = AbortSignal.any([signal, this.#abort.signal])
     const { program, fd } = startIntoPipe(client, script, ended)
     this.#program = program
@@ -64,7 +72,8 @@ class PipedTar implements TarStream {
   }
 
   hasChangedFiles(): boolean {
-    return this.#exitCode === TAR_FILES_CHANGED
+    const { changedCount, ignoredCount } = this.messages()
+    return this.#exitCode === TAR_FILES_CHANGED && (changedCount > 0 || ignoredCount === 0)
   }
 
   close(): Promise<void> {

@@ -60,6 +60,6 @@ export function exitCodeHelp(codes: readonly ExitCode[]): string {
   return [
     '',
     'Exit status:',
-    ...codes.map((code) => `  ${String(code).padEnd(4)}${words[code]}`),
+    ...codes.map((code) => `  ${String(code).padEnd(5)}${words[code]}`),
   ].join('\n')
 }

@@ -29,11 +29,19 @@ function loadConfiguration(): void {
   }
 }
 
+/** Under npm and sudo one Ctrl-C arrives twice, from the terminal and from them. */
+const SAME_KEY_MS = 500
+
 /** The first Ctrl-C or SIGTERM cancels and cleans up, the second ends at once. */
 function createInterruptSignal(): AbortSignal {
   const controller = new AbortController()
+  let firstMs = 0
   const onSignal = (name: string) => {
-    if (controller.signal.aborted) process.exit(130)
+    if (controller.signal.aborted) {
+      if (performance.now() - firstMs > SAME_KEY_MS) process.exit(130)
+      return
+    }
+    firstMs = performance.now()
     process.stderr.write(`\n${name}: stopping; once more to end at once\n`)
     controller.abort(new SiError('ERR_SI_ABORTED', 'Interrupted'))
   }

@@ -4,7 +4,7 @@
 //     DIRECTORY/images/NAME/latest -> VERSION
 //
 // Invariant: a VERSION folder is complete, durable and immutable from the moment it has its name.
-// Readers need no lock. Spec: DESIGN.md §4.
+// Readers need no lock. Layout: src/README.md, Formats of the repository.
 import { readdir, readlink, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { errnoOf, SiError } from '../core/core.ts'

@@ -43,6 +43,7 @@ tar: Exiting with failure status due to previous errors
     assert.deepEqual(reader.end(), {
       changedFiles: ['/var/log/syslog', '/tmp/gone', '/dbä'],
       changedCount: 3,
+      ignoredCount: 0,
       notes: ['POSIX ACL support'],
       errors: ['./x: Cannot open: Permission denied'],
     })
@@ -61,4 +62,19 @@ test('formatMember() shows bytes that are no UTF-8 and control characters as esc
   assert.equal(formatMember('./a\\377b'), '/a\\xffb')
   assert.equal(formatMember('./a\\nb\\\\c'), '/a\\x0ab\\c')
   assert.equal(formatMember('.'), '/')
+})
+
+test('createTarMessageReader() lets directories change whose content is excluded', () => {
+  const reader = createTarMessageReader(['/run/*', '/etc/machine-id'])
+  reader.push('tar: ./run: file changed as we read it\n')
+  reader.push('tar: ./etc: file changed as we read it\n')
+  const { changedFiles, changedCount, ignoredCount } = reader.end()
+  assert.deepEqual(
+    { changedFiles, changedCount, ignoredCount },
+    {
+      changedFiles: ['/etc'],
+      changedCount: 1,
+      ignoredCount: 1,
+    },
+  )
 })
