@@ -3,11 +3,12 @@
 import { chmodSync, lchownSync } from 'node:fs'
 import { stat, statfs } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { errnoOf, formatSize, messageOf, SiError } from '../core/core.ts'
+import { errnoOf, formatSize, isSiError, messageOf, SiError } from '../core/core.ts'
 import { lremovexattr } from '../host/host.ts'
 import { foreignNames, openJournal, readJournalOwner, type Journal } from './journal.ts'
 import type { DirectoryPlan } from './plan.ts'
 import { measureUsage } from './space.ts'
+import { targetError } from './target-error.ts'
 import { plannedImage, type ImageFacts, type Target } from './target.ts'
 
 /** Throws ERR_SI_TARGET_UNSUITABLE when the directory is in use, ERR_SI_TARGET_FULL when too small. */
@@ -43,8 +44,12 @@ export async function openDirectoryTarget(path: string, image: ImageFacts): Prom
   return {
     plan,
     async prepare() {
-      journal = await openJournal(directory, image)
-      takeOver(directory)
+      try {
+        journal = await openJournal(directory, image)
+        takeOver(directory)
+      } catch (error) {
+        throw isSiError(error) ? error : targetError(directory, error)
+      }
       return { directory, fileSystems: [directory], journal }
     },
     async close() {

@@ -5,6 +5,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { messageOf, SiError } from '../core/core.ts'
 import { syncfsAsync } from '../host/host.ts'
+import { targetError } from './target-error.ts'
 import type { Journal } from './journal.ts'
 
 export interface DiskRecorder {
@@ -54,7 +55,9 @@ export function openDiskRecorder(options: {
       if (isWritten[piece] === 1 && !journal.pieces.has(piece)) pieces.push(piece)
     }
     await syncNow()
-    await journal.append(pieces)
+    await journal.append(pieces).catch((error: unknown) => {
+      throw targetError('the journal', error)
+    })
   }
   const stop = () => {
     clearTimeout(timer)
