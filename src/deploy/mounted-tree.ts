@@ -1,7 +1,7 @@
 // The planned file systems mounted below a private directory as they will be on the target: parents
 // before children, and unmounted the other way round whatever happened in between.
 import { mkdirSync, rmdirSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SiError } from '../core/core.ts'
 import { mount, partitionPath, readMounts, unmount } from '../host/host.ts'
@@ -51,13 +51,14 @@ export async function mountTree(options: MountTreeOptions): Promise<MountedTree>
   return { directory, mountPoints, close }
 }
 
-/** Unmounts what a killed process left mounted below private directories of this prefix. */
+/** Unmounts and removes the private directories of this prefix that a killed process left. */
 export async function unmountLeftovers(prefix: string): Promise<void> {
   const mounts = await readMounts()
   const ours = mounts.filter(({ mountPoint }) => mountPoint.startsWith(prefix))
-  for (const { mountPoint } of ours.toReversed()) {
-    await unmountPatiently(mountPoint)
-    if (dirname(mountPoint) === dirname(prefix)) rmdirSync(mountPoint)
+  for (const { mountPoint } of ours.toReversed()) await unmountPatiently(mountPoint)
+  for (const entry of await readdir(dirname(prefix), { withFileTypes: true })) {
+    const path = join(dirname(prefix), entry.name)
+    if (entry.isDirectory() && path.startsWith(prefix)) rmdirSync(path)
   }
 }
 
