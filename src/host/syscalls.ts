@@ -19,10 +19,9 @@ const c = {
   mknod: libc.func('int mknod(const uint8_t *, uint32_t, uint64_t)'),
   utimensat: libc.func('int utimensat(int, const uint8_t *, const uint8_t *, int)'),
   futimens: libc.func('int futimens(int, const uint8_t *)'),
-  fallocate: libc.func('int fallocate(int, int, int64_t, int64_t)'),
   memfdCreate: libc.func('int memfd_create(const char *, uint32_t)'),
   syncfs: libc.func('int syncfs(int)'),
-  fadvise: libc.func('int posix_fadvise(int, int64_t, int64_t, int)'),
+  syncFileRange: libc.func('int sync_file_range(int, int64_t, int64_t, uint32_t)'),
   flock: libc.func('int flock(int, int)'),
   pipe2: libc.func('int pipe2(_Out_ int *, int)'),
   fcntl: libc.func('int fcntl(int, int, ...)'),
@@ -36,6 +35,7 @@ const MFD_CLOEXEC = 1
 const F_SETPIPE_SZ = 1031
 const LOCK_NB = 4
 const EIO = 5
+const SYNC_FILE_RANGE_WRITE = 2
 const XATTR_FIRST_GUESS_BYTES = 4096
 
 /** Sets an extended attribute without following a symlink at the end of the path (lsetxattr(2)). */
@@ -92,43 +92,40 @@ export function futimens(fd: number, mtimeNs: bigint): void {
   check('futimens', c.futimens(fd, encodeTimes(mtimeNs)) as number)
 }
 
-/** Reserves disk space; the file grows to `offset + length` bytes (fallocate(2), mode 0). */
-export function fallocate(fd: number, offset: number, length: number): void {
-  check('fallocate', c.fallocate(fd, 0, offset, length) as number)
-}
-
 /** An anonymous file in RAM; freed when its last descriptor is closed. */
 export function memfdCreate(name: string): number {
   return check('memfd_create', c.memfdCreate(name, MFD_CLOEXEC) as number)
 }
 
-/** Writes everything buffered for the file system that holds `fd` to its disk. */
-export function syncfs(fd: number): void {
-  check('syncfs', c.syncfs(fd) as number)
+/**
+ * Writes everything buffered for the file system that holds `fd` to its disk, on a thread of its own
+ * (syncfs(2)). Rejects with EIO whatever the reason: errno stays on the other thread.
+ */
+export function syncfsAsync(fd: number): Promise<void> {
+  return callAsync('syncfs', (done) => c.syncfs.async(fd, done))
 }
 
-/** As `syncfs`, on a thread of its own: the caller's goes on. */
-export function syncfsAsync(fd: number): Promise<void> {
+/**
+ * Has the kernel begin to write a range of a file to its disk, so that a later fsync finds little left
+ * (sync_file_range(2)). No promise that anything is on the disk. Rejects as `syncfsAsync` does.
+ */
+export function startWriteback(fd: number, offset: number, lengthBytes: number): Promise<void> {
+  return callAsync('sync_file_range', (done) =>
+    c.syncFileRange.async(fd, offset, lengthBytes, SYNC_FILE_RANGE_WRITE, done),
+  )
+}
+
+function callAsync(
+  name: string,
+  call: (done: (error: unknown, result: number) => void) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    c.syncfs.async(fd, (error: unknown, result: number) => {
+    call((error, result) => {
       if (error !== null) reject(error as Error)
-      else if (result !== 0)
-        reject(systemError('syncfs', EIO)) // errno stays on the other thread
+      else if (result !== 0) reject(systemError(name, EIO))
       else resolve()
     })
   })
-}
-
-const ADVICE = { normal: 0, random: 1, sequential: 2, willNeed: 3, dontNeed: 4 } as const
-
-/** Tells the page cache what to expect; `lengthBytes` 0 means to the end of the file. */
-export function fadvise(
-  fd: number,
-  advice: keyof typeof ADVICE,
-  range: { readonly offset: number; readonly lengthBytes: number } = { offset: 0, lengthBytes: 0 },
-): void {
-  const errno = c.fadvise(fd, range.offset, range.lengthBytes, ADVICE[advice]) as number
-  if (errno !== 0) throw systemError('posix_fadvise', errno)
 }
 
 const LOCKS = { exclusive: 2, shared: 1, unlock: 8 } as const

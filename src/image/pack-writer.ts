@@ -3,6 +3,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { hash } from 'node:crypto'
 import { SiError } from '../core/core.ts'
+import { startWriteback } from '../host/host.ts'
 import { ChunkTableBuilder } from './chunk-table.ts'
 import { writeFully } from './file-io.ts'
 import { encodeFrame } from './frame.ts'
@@ -137,13 +138,19 @@ export class PackWriter {
   #send(buffer: PieceBuffer, lengthBytes: number): void {
     const { file, buffers, hashPiece, onFailure, pieceLengthBytes } = this.#options
     const position = this.#pieces.length * pieceLengthBytes
-    const written = writeFully(file, buffer.bytes.subarray(0, lengthBytes), position)
+    const written = this.#write(file, buffer.bytes.subarray(0, lengthBytes), position)
     const done = Promise.all([hashPiece(buffer, lengthBytes), written]).then(([hashes]) => {
       buffers.give(buffer)
       return hashes
     })
     done.catch(onFailure)
     this.#pieces.push(done)
+  }
+
+  /** Sends the bytes on to the disk at once, so that the flush at the end is short. */
+  async #write(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+    await writeFully(file, bytes, position)
+    await startWriteback(file.fd, position, bytes.length).catch(() => {}) // the flush tells of faults
   }
 }
 

@@ -77,7 +77,10 @@ export async function writeImage(
   const pack = await writePack(source, { settings, entries, file })
   const header = makeHeader(settings, await settings.header(), { pack, entries })
   throwIfAborted(settings.signal)
-  const torrent = await writeDescription(settings, header, { pack, entries })
+  const [torrent] = await Promise.all([
+    writeDescription(settings, header, { pack, entries }),
+    file.sync(),
+  ])
   throwIfAborted(settings.signal)
   return { header, torrent, paddingBytes: pack.paddingBytes, notes: entries.notes }
 }
@@ -108,7 +111,7 @@ function checkChunking({ chunking, pieceLengthBytes }: Settings): void {
 
 type Pack = Awaited<ReturnType<PackLine['run']>> & { readonly paddingBytes: number }
 
-/** Threads and buffers are freed when this returns; the pack is on the disk. */
+/** Threads and buffers are freed when this returns; the pack is written, not yet flushed. */
 async function writePack(
   source: TarSource,
   {
@@ -123,7 +126,6 @@ async function writePack(
     ...{ onProgress, signal },
   })
   const result = await line.run()
-  await file.sync()
   return { ...result, paddingBytes: line.paddingBytes }
 }
 

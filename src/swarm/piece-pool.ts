@@ -34,6 +34,9 @@ export interface PiecePoolOptions {
 /** Jobs a worker has at once: one under way and one waiting, so that it never waits for this thread. */
 const JOBS_PER_WORKER = 2
 
+/** Workers make much short-lived garbage; left alone, the engine lets it grow to tens of MiB each. */
+const WORKER_LIMITS = { maxYoungGenerationSizeMb: 8 }
+
 type WithoutId<T> = T extends { readonly id: number } ? Omit<T, 'id'> : never
 type Job = {
   readonly request: WithoutId<WorkerRequest>
@@ -100,7 +103,8 @@ class ThreadPool implements PiecePool {
   }
 
   #startThread(options: PiecePoolOptions): PoolThread {
-    const worker = new Worker(options.entry, { workerData: options.workerData })
+    const { entry, workerData } = options
+    const worker = new Worker(entry, { workerData, resourceLimits: WORKER_LIMITS })
     const thread: PoolThread = { worker, jobs: new Map() }
     const { memory, slotBytes } = this.slab
     worker.postMessage({ type: 'memory', memory, slotBytes } satisfies WorkerRequest)
