@@ -14,8 +14,8 @@ interface Candidate extends Endpoint {
   failures: number
   nextTryMs: number
   isInUse: boolean
-  /** Who answered there last. */
-  peerId: string | undefined
+  /** Identity of who answered there last. */
+  identity: string | undefined
 }
 
 /** How an attempt or a connection ended; one that ended within seconds has failed, too. */
@@ -47,22 +47,22 @@ export class Candidates {
     if (this.#byAddress.has(address) || this.#byAddress.size >= MAX_CANDIDATES) return
     this.#byAddress.set(address, {
       ...{ host: endpoint.host, port: endpoint.port, address, isStatic: options.isStatic },
-      ...{ failures: 0, nextTryMs: 0, isInUse: false, peerId: undefined },
+      ...{ failures: 0, nextTryMs: 0, isInUse: false, identity: undefined },
     })
   }
 
-  /** Up to `count` endpoints to connect to now, marked as in use; `isConnected` tells by peer id. */
+  /** Up to `count` endpoints to connect to now, marked as in use; `isConnected` tells by identity. */
   take(
     nowMs: number,
     count: number,
-    filter: { readonly onlyStatic: boolean; readonly isConnected: (peerId: string) => boolean },
+    filter: { readonly onlyStatic: boolean; readonly isConnected: (identity: string) => boolean },
   ): Endpoint[] {
     const due = [...this.#byAddress.values()].filter(
       (candidate) =>
         !candidate.isInUse &&
         candidate.nextTryMs <= nowMs &&
         (candidate.isStatic || !filter.onlyStatic) &&
-        (candidate.peerId === undefined || !filter.isConnected(candidate.peerId)),
+        (candidate.identity === undefined || !filter.isConnected(candidate.identity)),
     )
     // Static peers first, then those that failed least, then any: all nodes must not pick the same ones.
     const ranked = due
@@ -80,10 +80,10 @@ export class Candidates {
   }
 
   /** This peer is reached there. */
-  answered(address: string, peerId: string): void {
+  answered(address: string, identity: string): void {
     const candidate = this.#byAddress.get(address)
     if (candidate === undefined) return
-    candidate.peerId = peerId
+    candidate.identity = identity
   }
 
   /** The attempt or the connection ended. */

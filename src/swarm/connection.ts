@@ -18,8 +18,8 @@ const RECEIVE_BUFFER_BYTES = 256 * 1024
 /** One per thread: libuv fills it and calls back before it turns to another socket. */
 const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
 
-/** What a peer that reads nothing may make us hold beyond payload, which is bounded elsewhere. */
-const MAX_UNSENT_BYTES = 32 * 2 ** 20
+/** What a peer that reads nothing may make us hold: the payload under way to it, and as much again. */
+const MAX_UNSENT_BYTES = 4 * 2 ** 20
 
 /** The kernel finds out about a machine that lost power this long after its last byte (and 10 s). */
 const TCP_KEEPALIVE_MS = 5000
@@ -35,7 +35,7 @@ export class Connection {
   readonly isOutgoing: boolean
   /** `host:port` of the other side; IPv6 in brackets. */
   readonly address: string
-  readonly remoteHost: string
+  #remoteHost: string
   readonly #clock: Clock
   readonly #socket: Socket
   #owner: ConnectionOwner
@@ -49,7 +49,7 @@ export class Connection {
 
   private constructor(setup: ConnectionSetup) {
     this.isOutgoing = setup.isOutgoing
-    this.remoteHost = setup.host
+    this.#remoteHost = setup.host
     this.address = formatEndpoint(setup.host, setup.port)
     this.#clock = setup.clock
     this.#owner = setup.owner
@@ -64,6 +64,9 @@ export class Connection {
     this.#socket = setup.open(onread, (chunk) => this.#receive(chunk))
     this.#socket.setNoDelay(true)
     this.#socket.setKeepAlive(true, TCP_KEEPALIVE_MS)
+    this.#socket.on('connect', () => {
+      this.#remoteHost = plainAddress(this.#socket.remoteAddress) ?? setup.host
+    })
     this.#socket.on('error', (error) => (this.#error ??= error))
     this.#socket.on('end', () => this.close())
     this.#socket.on('close', () => this.#finish())
@@ -89,7 +92,7 @@ export class Connection {
     owner: ConnectionOwner,
     options: { readonly clock: Clock },
   ): Connection {
-    const host = (socket.remoteAddress ?? 'unknown').replace(/^::ffff:(?=\d+\.)/, '')
+    const host = plainAddress(socket.remoteAddress) ?? 'unknown'
     const port = socket.remotePort ?? 0
     const open: ConnectionSetup['open'] = (onread, onChunk) => adoptSocket(socket, onread, onChunk)
     return new Connection({ host, port, owner, open, isOutgoing: false, clock: options.clock })
@@ -126,6 +129,11 @@ export class Connection {
       this.#socket.write(bytes, index === last ? () => onSent() : undefined)
     })
     this.#socket.uncork()
+  }
+
+  /** IP address of the other side; the name that was dialled until it has answered. */
+  get remoteHost(): string {
+    return this.#remoteHost
   }
 
   get isClosed(): boolean {
@@ -215,6 +223,11 @@ function adoptSocket(socket: Socket, onread: OnRead, onChunk: (chunk: Buffer) =>
   const adopted = new Socket(options)
   adopted.resume()
   return adopted
+}
+
+/** An IPv4 address that an IPv6 socket was reached at is written as IPv4. */
+function plainAddress(address: string | undefined): string | undefined {
+  return address?.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
 /** `host:port`, IPv6 addresses in brackets. */

@@ -1,5 +1,7 @@
-// The connections of one torrent: dialling, accepting, refusing, choking. Invariant: at most one
-// connection to each peer id, none to ourselves, none to a banned peer, never more than `maxPeers`.
+// The connections of one torrent: dialling, accepting, refusing, choking. A peer is known by its id
+// together with its address: ids are told to everybody, so one alone must neither displace a peer nor
+// get it banned. Invariant: at most one connection to each peer, none to ourselves, none to a banned
+// peer, never more than `maxPeers` that came to us.
 import { SiError, type Clock } from '../core/core.ts'
 import { Candidates, type Ending, type Endpoint } from './candidates.ts'
 import { chooseUnchoked } from './choker.ts'
@@ -22,6 +24,12 @@ export interface PeerSetOptions {
 
 /** Neighbours a node looks for by itself; more may come to it. */
 const DIALLED_PEERS = 12
+
+/** Neighbours of our own choice, however many come to us: who comes may be of no use, or worse. */
+const CHOSEN_PEERS = 4
+
+/** Peers of one address that sent wrong bytes, until nobody from there is trusted any more. */
+const MAX_LIARS_PER_HOST = 8
 
 const MAX_DIALS_AT_ONCE = 8
 
@@ -56,7 +64,8 @@ export class PeerSet {
   readonly #candidates: Candidates
   readonly #members = new Map<PeerKey, Member>()
   readonly #dials = new Set<Dial>()
-  readonly #bannedIds = new Set<string>()
+  readonly #banned = new Set<string>()
+  readonly #liarsByHost = new Map<string, number>()
   readonly #releases = new Set<Promise<void>>()
   #nextKey = 1
   #optimistic: PeerKey | undefined
@@ -87,8 +96,8 @@ export class PeerSet {
 
   /** An incoming connection asked for this torrent; closes it when it is not welcome. */
   accept(connection: Connection, handshake: Handshake): void {
-    if (this.#isClosed || this.#members.size >= this.#options.maxPeers) return connection.close()
-    if (!this.#isWelcome(connection, handshake)) return connection.close()
+    if (this.#isClosed || !this.#isWelcome(connection, handshake)) return connection.close()
+    if (!this.#makeRoom(connection.remoteHost)) return connection.close()
     connection.sendHandshake(this.#options.handshake)
     this.#admit(connection, handshake, undefined)
   }
@@ -99,14 +108,17 @@ export class PeerSet {
     if (member === undefined || peer.connection.isOutgoing) return
     member.address = formatEndpoint(peer.connection.remoteHost, port)
     this.#candidates.add({ host: peer.connection.remoteHost, port }, { isStatic: false })
-    this.#candidates.answered(member.address, peer.peerId)
+    this.#candidates.answered(member.address, identityOf(peer.connection, peer.peerId))
   }
 
   /** Closes the connection for good: this peer sends wrong bytes. */
   ban(key: PeerKey): void {
     const member = this.#members.get(key)
     if (member === undefined) return
-    this.#bannedIds.add(member.peer.peerId)
+    const { connection, peerId } = member.peer
+    const host = connection.remoteHost
+    this.#banned.add(identityOf(connection, peerId))
+    this.#liarsByHost.set(host, (this.#liarsByHost.get(host) ?? 0) + 1)
     this.#end(member, 'banned', new SiError('ERR_SI_PROTOCOL', 'Peer sent wrong bytes'))
   }
 
@@ -153,11 +165,15 @@ export class PeerSet {
   #dial(nowMs: number): void {
     const { maxPeers, needsPeers } = this.#options
     if (this.#isClosed) return
-    const wished = Math.min(maxPeers, DIALLED_PEERS) - this.#members.size - this.#dials.size
-    const count = Math.min(wished, MAX_DIALS_AT_ONCE - this.#dials.size)
+    const chosen = [...this].filter(({ connection }) => connection.isOutgoing).length
+    const wished = Math.max(
+      Math.min(maxPeers, DIALLED_PEERS) - this.#members.size,
+      Math.min(maxPeers, CHOSEN_PEERS) - chosen,
+    )
+    const count = Math.min(wished, MAX_DIALS_AT_ONCE) - this.#dials.size
     const endpoints = this.#candidates.take(nowMs, count, {
       onlyStatic: !needsPeers(),
-      isConnected: (peerId) => this.#find(peerId) !== undefined,
+      isConnected: (identity) => this.#find(identity) !== undefined,
     })
     for (const endpoint of endpoints) this.#connect(endpoint, nowMs)
   }
@@ -186,12 +202,12 @@ export class PeerSet {
   /** A peer that we connected to has answered. */
   #greeted(dial: Dial, theirs: Handshake): void {
     const { connection, address } = dial
-    this.#candidates.answered(address, theirs.peerId)
+    this.#candidates.answered(address, identityOf(connection, theirs.peerId))
     if (theirs.infoHash !== this.#options.handshake.infoHash || this.#isClosed) {
       return connection.close()
     }
     if (!this.#isWelcome(connection, theirs)) {
-      const isBarred = this.#isBarred(theirs.peerId)
+      const isBarred = this.#isBarred(connection, theirs.peerId)
       connection.setOwner({
         onHandshake: () => {},
         onClose: () => {
@@ -204,14 +220,19 @@ export class PeerSet {
     this.#admit(connection, theirs, address)
   }
 
-  #isBarred(peerId: string): boolean {
-    return peerId === this.#options.handshake.peerId || this.#bannedIds.has(peerId)
+  #isBarred(connection: Connection, peerId: string): boolean {
+    const liars = this.#liarsByHost.get(connection.remoteHost) ?? 0
+    return (
+      peerId === this.#options.handshake.peerId ||
+      this.#banned.has(identityOf(connection, peerId)) ||
+      liars >= MAX_LIARS_PER_HOST
+    )
   }
 
   /** Neither ourselves nor banned nor here already; may close the older of two connections. */
   #isWelcome(connection: Connection, theirs: Handshake): boolean {
-    if (this.#isBarred(theirs.peerId)) return false
-    const existing = this.#find(theirs.peerId)
+    if (this.#isBarred(connection, theirs.peerId)) return false
+    const existing = this.#find(identityOf(connection, theirs.peerId))
     if (existing === undefined) return true
     if (!this.#isPreferred(connection, existing.peer)) return false
     this.#end(existing, 'lost')
@@ -227,11 +248,23 @@ export class PeerSet {
     return connection.isOutgoing === isOursGreater
   }
 
-  #find(peerId: string): Member | undefined {
+  #find(identity: string): Member | undefined {
     for (const member of this.#members.values()) {
-      if (member.peer.peerId === peerId) return member
+      if (identityOf(member.peer.connection, member.peer.peerId) === identity) return member
     }
     return undefined
+  }
+
+  /** When all places are taken, the host with the most gives one up to a host that has fewer. */
+  #makeRoom(host: string): boolean {
+    if (this.#members.size < this.#options.maxPeers) return true
+    const byHost = Map.groupBy(this.#members.values(), ({ peer }) => peer.connection.remoteHost)
+    const greediest = [...byHost.values()].reduce((a, b) => (b.length > a.length ? b : a), [])
+    const newest = greediest.at(-1)
+    const ownPlaces = byHost.get(host)?.length ?? 0
+    if (newest === undefined || greediest.length <= ownPlaces + 1) return false
+    this.#end(newest, 'lost')
+    return true
   }
 
   #admit(connection: Connection, handshake: Handshake, address: string | undefined): void {
@@ -268,4 +301,9 @@ export class PeerSet {
     if (peer.isInterested) this.#options.torrent.onInterestChanged()
     this.#options.torrent.onPeerGone()
   }
+}
+
+/** Whom a connection leads to. */
+function identityOf(connection: Connection, peerId: string): string {
+  return `${peerId}@${connection.remoteHost}`
 }

@@ -31,6 +31,9 @@ const MAX_UNASKED_BYTES = 64 * 2 ** 20
 
 const KEEP_ALIVE_MS = 60_000
 
+/** Requests refused in a row: several queues full. Each refusal is an answer that may stay unread. */
+const MAX_REFUSED = 4 * REQUEST_QUEUE
+
 /** A live peer sends a keep-alive every two minutes. */
 const SILENCE_MS = 150_000
 
@@ -53,6 +56,7 @@ export class Peer implements PickingPeer, WireSink {
   #isInteresting = false
   #isUnchoked = false
   #unaskedBytes = 0
+  #refusedRequests = 0
 
   constructor(
     torrent: PeerTorrent,
@@ -72,6 +76,7 @@ export class Peer implements PickingPeer, WireSink {
       buffers: torrent.uploadBuffers,
       onSent: (bytes) => {
         this.uploadedBytes += bytes
+        this.#refusedRequests = 0
         this.#uploadMeter.add(bytes, clock.monotonicMs())
         torrent.onUploaded(this, bytes)
       },
@@ -186,10 +191,11 @@ export class Peer implements PickingPeer, WireSink {
   }
 
   #onExtension(payload: Uint8Array): void {
+    const isFirst = this.#extension === undefined
     this.#extension = decodeExtensionHandshake(payload)
-    if (this.#extension.listenPort > 0) {
-      this.#torrent.onPeerListens(this, this.#extension.listenPort)
-    }
+    const { listenPort } = this.#extension
+    // Once only, or one peer could fill our list of candidates.
+    if (isFirst && listenPort > 0) this.#torrent.onPeerListens(this, listenPort)
   }
 
   #onHave(pieceIndex: number): void {
@@ -290,6 +296,9 @@ export class Peer implements PickingPeer, WireSink {
   }
 
   #reject(range: BlockRange): void {
+    if (++this.#refusedRequests > MAX_REFUSED) {
+      this.connection.close(protocolFault('it goes on asking for what it is refused'))
+    }
     if (this.#supportsFast) this.connection.send({ type: 'reject', range })
   }
 

@@ -54,7 +54,7 @@ const UPLOAD_BUFFERS = 32
 
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
-/** Connections that have not said yet what they want. */
+/** Connections that have not said yet what they want; the oldest makes room, as it is the slowest. */
 const MAX_UNKNOWN = 64
 
 /** Listens. Throws ERR_SI_LISTEN when the port cannot be had. */
@@ -158,9 +158,14 @@ class ListeningSwarm implements Swarm {
   }
 
   #onConnection(socket: Socket): void {
-    if (this.#unknown.size >= MAX_UNKNOWN || this.#closed !== undefined) {
+    if (this.#closed !== undefined) {
       socket.destroy()
       return
+    }
+    const [oldest] = this.#unknown
+    if (oldest !== undefined && this.#unknown.size >= MAX_UNKNOWN) {
+      this.#unknown.delete(oldest)
+      oldest.close()
     }
     const connection = Connection.accept(
       socket,
