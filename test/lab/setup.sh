@@ -26,6 +26,7 @@ rsync               compares the deployed trees with the golden one
 shellcheck          lints the shell scripts
 strace              proves how files are opened
 tar                 GNU tar
+time                measures what the benchmarks run
 transmission-cli    a second foreign BitTorrent client
 util-linux          lsblk, blkid, partx, unshare
 xfsprogs            mkfs.xfs
