@@ -22,6 +22,7 @@ export function tarScript(options: {
     '--acls',
     '--selinux',
     '--sparse',
+    '--sparse-version=0.0', // later ones put tar's process id into the archive
     '--numeric-owner',
     '--sort=name',
     '--one-file-system',

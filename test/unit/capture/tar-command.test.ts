@@ -1,5 +1,8 @@
 // What tar is told and what it says.
 import assert from 'node:assert/strict'
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'node:test'
 import fc from 'fast-check'
 import { quoteForShell } from '../../../src/capture/probe-script.ts'
@@ -15,6 +18,17 @@ test('tarScript() hands tar to the shell with every argument quoted', () => {
   assert.match(script, /^exec tar '--create' /m)
   assert.ok(script.includes("'--anchored' '--exclude=./proc/*'"))
   assert.ok(script.includes("'--directory' '/it'\\''s' '--' '.' './srv' </dev/null"))
+})
+
+test('tarScript() makes equal archives of an unchanged tree that has sparse files', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'si-tar-'))
+  t.after(() => rm(root, { recursive: true }))
+  const file = await open(join(root, 'sparse'), 'w')
+  await file.write('end', 1024 * 1024)
+  await file.close()
+  const input = `(\n${tarScript({ root, mountPoints: ['/'], excludes: [] })}) | sha256sum\n`
+  const first = await run('sh', ['-s'], { input })
+  assert.deepEqual(await run('sh', ['-s'], { input }), first)
 })
 
 test('quoteForShell() survives the shell, whatever the text holds', async () => {
