@@ -6,7 +6,7 @@
 // Invariant: a VERSION folder is complete, durable and immutable from the moment it has its name.
 // Readers need no lock. Layout: src/README.md, Formats of the repository.
 import { readdir, readlink, stat } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { errnoOf, SiError } from '../core/core.ts'
 import { beginDraft, type ImageDraft } from './draft.ts'
 import { isImageComponent, LATEST, type ImageName, type ImageVersion } from './names.ts'
@@ -68,9 +68,11 @@ async function openImage(
   name: ImageName,
   version: ImageVersion | undefined,
 ): Promise<ImageReference> {
-  const wanted = version ?? (await latestVersion(join(images, name)))
-  if (wanted !== undefined) {
-    const image = imageReference(images, name, wanted)
+  if (version === undefined) {
+    const latest = await latestImage(images, name)
+    if (latest !== undefined) return latest
+  } else {
+    const image = imageReference(images, name, version)
     if (await isComplete(image)) return image
   }
   const what = version === undefined ? `image "${name}"` : `version "${version}" of image "${name}"`
@@ -79,18 +81,25 @@ async function openImage(
   })
 }
 
-/** Where `latest` points; the youngest folder when a writer died before it could set the link. */
-async function latestVersion(folder: string): Promise<ImageVersion | undefined> {
+/**
+ * Where `latest` points; the youngest when it points nowhere, because a writer died before it could
+ * set the link or a person removed that version.
+ */
+async function latestImage(images: string, name: ImageName): Promise<ImageReference | undefined> {
+  const folder = join(images, name)
   const target = await readlink(join(folder, LATEST)).catch(() => undefined)
-  if (target !== undefined && isImageComponent(target) && basename(target) === target) {
-    return target as ImageVersion
+  if (target !== undefined && isImageComponent(target)) {
+    const image = imageReference(images, name, target as ImageVersion)
+    if (await isComplete(image)) return image
   }
-  let youngest: { version: string; mtimeMs: number } | undefined
+  let youngest: { image: ImageReference; mtimeMs: number } | undefined
   for (const version of await componentsIn(folder)) {
-    const { mtimeMs } = await stat(join(folder, version))
-    if (youngest === undefined || mtimeMs > youngest.mtimeMs) youngest = { version, mtimeMs }
+    const image = imageReference(images, name, version as ImageVersion)
+    if (!(await isComplete(image))) continue
+    const { mtimeMs } = await stat(image.directory)
+    if (youngest === undefined || mtimeMs > youngest.mtimeMs) youngest = { image, mtimeMs }
   }
-  return youngest?.version as ImageVersion | undefined
+  return youngest?.image
 }
 
 async function componentsIn(folder: string): Promise<string[]> {

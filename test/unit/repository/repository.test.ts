@@ -157,3 +157,12 @@ async function put(repository: Repository, version: string) {
 async function fill(draft: ImageDraft): Promise<void> {
   for (const part of PARTS) await writeFile(join(draft.directory, part), part)
 }
+
+test('open() finds the youngest version when the latest was removed', async (t) => {
+  const repository = await open(t)
+  const first = await put(repository, '1')
+  const second = await put(repository, '2')
+  await rm(second.directory, { recursive: true })
+  await mkdir(join(repository.directory, 'images/web/incomplete'))
+  assert.deepEqual(await repository.open(NAME), first)
+})
