@@ -206,7 +206,8 @@ async function choosePieceLength(
     const { torrentPath } = await options.repository.open(options.name)
     return parseMetainfo(await readFile(torrentPath)).pieceLengthBytes
   } catch (error) {
-    if (!isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) throw error
+    const isLost = isSiError(error, 'ERR_SI_TORRENT_FORMAT') // a damaged version stops no new one
+    if (!isLost && !isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) throw error
     await size.settle(MEASURING_PATIENCE_MS)
     return choosePieceLengthBytes(estimatePackBytes(plan.facts, size.bytes()))
   }

@@ -1,9 +1,10 @@
 // si-lsimage: what is in the repository.
 import { readFile, stat } from 'node:fs/promises'
-import { formatSize } from '../core/core.ts'
+import { formatSize, messageOf } from '../core/core.ts'
 import type { ImageReference } from '../repository/repository.ts'
 import { jsonOption, repositoryOption } from './arguments.ts'
-import { createCommand } from './command.ts'
+import { createCommand, type Outcome } from './command.ts'
+import { EXIT_PARTIAL } from './exit-code.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
@@ -12,35 +13,49 @@ interface LsimageOptions {
   readonly json?: true
 }
 
-export function createLsimageCommand(io: Io): Command {
+export function createLsimageCommand(io: Io, outcome: Outcome): Command {
   return createCommand({
     name: 'lsimage',
     summary: 'List the images of the repository',
     examples: ['si-lsimage', 'si-lsimage golden01 --json'],
-    exitCodes: [0, 1, 2, 10],
+    exitCodes: [0, 1, 2, 3, 10],
   })
     .argument('[image]', 'only the versions of this image')
     .addOption(repositoryOption())
     .addOption(jsonOption())
-    .action((image: string | undefined, options: LsimageOptions) => runLsimage(image, options, io))
+    .action(async (image: string | undefined, options: LsimageOptions) => {
+      const isWhole = await runLsimage(image, options, io)
+      if (!isWhole) outcome.exitCode = EXIT_PARTIAL
+    })
 }
 
+/** False when an image is damaged and so not in the list. */
 async function runLsimage(
   image: string | undefined,
   options: LsimageOptions,
   io: Io,
-): Promise<void> {
+): Promise<boolean> {
   const { openRepository, parseImageName } = await import('../repository/repository.ts')
   const repository = await openRepository(options.repository)
   if (image !== undefined) await repository.open(parseImageName(image))
   const images = (await repository.list()).filter(
     ({ name }) => image === undefined || name === image,
   )
-  const rows = await Promise.all(images.map(describe))
-  if (options.json) {
-    for (const row of rows) writeJson(io, row)
-    return
-  }
+  const described = await Promise.allSettled(images.map(describe))
+  const rows = described.flatMap((row) => (row.status === 'fulfilled' ? [row.value] : []))
+  described.forEach((row, index) => {
+    if (row.status === 'fulfilled') return
+    const directory = images[index]?.directory ?? ''
+    io.stderr.write(`si-lsimage: Cannot list ${directory}: ${messageOf(row.reason)}\n`)
+  })
+  if (options.json) for (const row of rows) writeJson(io, row)
+  else printTable(rows, options, io)
+  return rows.length === images.length
+}
+
+type Row = Awaited<ReturnType<typeof describe>>
+
+function printTable(rows: readonly Row[], options: LsimageOptions, io: Io): void {
   if (rows.length === 0) {
     io.stderr.write(`si-lsimage: no image in ${options.repository}; si-getimage makes one\n`)
     return

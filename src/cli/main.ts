@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { parseEnv } from 'node:util'
-import { isSiError, messageOf, SiError } from '../core/core.ts'
+import { errnoOf, isSiError, messageOf, SiError } from '../core/core.ts'
 import { exitCodeOf } from './exit-code.ts'
 import type { Io } from './io.ts'
 import { runProgram } from './program.ts'
+import { toSystemError } from './system-error.ts'
 
 const DEFAULT_CONFIGURATION_FILE = '/etc/swarmimager/swarmimager.conf'
 
@@ -19,9 +20,9 @@ function loadConfiguration(): void {
   try {
     text = readFileSync(chosen ?? DEFAULT_CONFIGURATION_FILE, 'utf8')
   } catch (error) {
-    if (chosen === undefined) return
+    if (chosen === undefined && errnoOf(error) === 'ENOENT') return
     throw new SiError('ERR_SI_USAGE', `Cannot read configuration file: ${messageOf(error)}`, {
-      hint: 'Correct the path in SI_CONFIG or unset it',
+      hint: 'Make the file readable, or name another one in SI_CONFIG',
     })
   }
   for (const [key, value] of Object.entries(parseEnv(text))) {
@@ -33,8 +34,7 @@ function loadConfiguration(): void {
 const SAME_KEY_MS = 500
 
 /** The first Ctrl-C or SIGTERM cancels and cleans up, the second ends at once. */
-function createInterruptSignal(): AbortSignal {
-  const controller = new AbortController()
+function cancelOnSignals(controller: AbortController): void {
   let firstMs = 0
   const onSignal = (name: string) => {
     if (controller.signal.aborted) {
@@ -46,7 +46,22 @@ function createInterruptSignal(): AbortSignal {
     controller.abort(new SiError('ERR_SI_ABORTED', 'Interrupted'))
   }
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal)
-  return controller.signal
+}
+
+/**
+ * A reader that goes away (`si-lsimage | head -1`) is no fault, but it ends the work it was to hear of,
+ * with all that has to be cleaned up. Nobody has to hear progress and notes.
+ */
+function cancelOnLostOutput(controller: AbortController): void {
+  process.stdout.on('error', (error) => {
+    const isFault = errnoOf(error) !== 'EPIPE'
+    if (isFault) {
+      process.exitCode = 1
+      process.stderr.write(`error: Cannot write the result: ${error.message}\n`)
+    }
+    controller.abort(new SiError('ERR_SI_ABORTED', 'Standard output was closed'))
+  })
+  process.stderr.on('error', () => {})
 }
 
 async function askOnTerminal(question: string, signal: AbortSignal): Promise<string> {
@@ -59,7 +74,7 @@ async function askOnTerminal(question: string, signal: AbortSignal): Promise<str
 }
 
 function printError(error: unknown): void {
-  if (error instanceof SiError) {
+  if (isSiError(error)) {
     process.stderr.write(`error: ${error.message}\n`)
     if (error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`)
     if (process.env['SI_DEBUG'] !== undefined) process.stderr.write(`${error.stack ?? ''}\n`)
@@ -70,11 +85,10 @@ function printError(error: unknown): void {
 }
 
 async function main(): Promise<number> {
-  // A reader that goes away (`si-lsimage | head -1`) is no fault of ours.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? 0 : 1)
-  })
-  const signal = createInterruptSignal()
+  const controller = new AbortController()
+  const { signal } = controller
+  cancelOnSignals(controller)
+  cancelOnLostOutput(controller)
   const io: Io = {
     stdout: process.stdout,
     stderr: process.stderr,
@@ -84,14 +98,14 @@ async function main(): Promise<number> {
   try {
     loadConfiguration()
     return await runProgram(process.argv.slice(2), io)
-  } catch (error) {
-    const isInterrupt = signal.aborted && isSiError(error, 'ERR_SI_ABORTED')
+  } catch (thrown) {
+    const error = toSystemError(thrown) ?? thrown
     printError(error)
-    return isInterrupt ? 130 : exitCodeOf(error)
+    return signal.aborted && isSiError(error, 'ERR_SI_ABORTED') ? 130 : exitCodeOf(error)
   }
 }
 
 const exitCode = await main()
 // Streams to a pipe are asynchronous: leaving before they drain would cut the result short.
 await new Promise((resolve) => process.stdout.write('', resolve))
-process.exit(exitCode)
+process.exit(exitCode === 0 ? process.exitCode : exitCode)

@@ -32,7 +32,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createServerCommand(io),
     createDeployCommand(io),
     createSeedCommand(io),
-    createLsimageCommand(io),
+    createLsimageCommand(io, outcome),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...commands]) {
