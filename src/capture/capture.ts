@@ -4,6 +4,7 @@
 import { readFile, realpath, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  errnoOf,
   isSiError,
   messageOf,
   SiError,
@@ -160,13 +161,30 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
       ],
     }
   } catch (error) {
-    if (isSiError(error, 'ERR_SI_TAR_FORMAT')) {
-      throw captureError(client, 'its archive is damaged', error)
-    }
-    throw error
+    throw explainFailure(error, work)
   } finally {
     await stream.close()
   }
+}
+
+function explainFailure(error: unknown, work: CaptureWork): unknown {
+  const { client, repository, name } = work
+  if (isSiError(error, 'ERR_SI_TAR_FORMAT')) {
+    return captureError(client, 'its archive is damaged', error)
+  }
+  if (isSiError(error, 'ERR_SI_UNSAFE_PATH')) {
+    return new SiError('ERR_SI_CAPTURE', `Cannot capture ${client.description}: ${error.message}`, {
+      hint: 'Leave it out with --exclude, or shorten it',
+      cause: error,
+    })
+  }
+  const code = errnoOf(error)
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
+  const where = `image "${name}" to ${repository.directory}`
+  return new SiError('ERR_SI_CAPTURE', `Cannot write ${where}: the file system is full`, {
+    hint: 'Make room there, or choose another repository',
+    cause: error,
+  })
 }
 
 function headerFacts(work: CaptureWork, stream: TarStream) {

@@ -7,6 +7,7 @@ import { PathSet } from './path-set.ts'
 
 const COMPONENT_MAX_BYTES = 255
 const PATH_MAX_BYTES = 4095
+const SHOWN_PATH_BYTES = 300
 const SLASH = 0x2f
 const DOT = 0x2e
 
@@ -93,6 +94,8 @@ function checkComponent(path: Uint8Array, start: number, end: number): void {
 }
 
 function unsafe(path: Uint8Array, reason: string): SiError {
-  const shown = formatBytesForPeople(asBuffer(path).subarray(0, 300))
+  const isLong = path.length > SHOWN_PATH_BYTES
+  const start = formatBytesForPeople(asBuffer(path).subarray(0, SHOWN_PATH_BYTES))
+  const shown = isLong ? `${start}…` : start
   return new SiError('ERR_SI_UNSAFE_PATH', `Refused the image's path "${shown}": ${reason}`)
 }

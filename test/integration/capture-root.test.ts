@@ -1,6 +1,7 @@
 // Capture of local trees: disks, mounts, excludes, and memory that does not grow with the tree.
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { capture, type CaptureReport } from '../../src/capture/capture.ts'
@@ -182,4 +183,42 @@ describe('capture of a local tree', { skip }, () => {
       await assert.rejects(readFile(join(repository, 'images')), { code: 'ENOENT' })
     })
   })
+
+  test('capture() names the image and the repository when their file system is full', async () => {
+    await withScope(async (scope) => {
+      const directory = join(scope.directory, 'tree')
+      await mkdir(directory)
+      await writeFile(join(directory, 'random'), randomBytes(2 * MIB))
+      const disk = await createLoopDisk(scope, { name: 'small', sizeBytes: MIB })
+      await run('mkfs.ext4', ['-q', disk.device])
+      const repository = join(scope.directory, 'small')
+      await mountDevice(scope, { device: disk.device, at: repository })
+      await assert.rejects(captureRoot({ directory, repository }), {
+        code: 'ERR_SI_CAPTURE',
+        message: `Cannot write image "tree" to ${repository}: the file system is full`,
+      })
+      const left = await readdir(join(repository, 'images/tree'))
+      assert.deepEqual(left, ['.lock'])
+    })
+  })
+
+  test('capture() says what to do about a path that no target could take', async () => {
+    await withScope(async (scope) => {
+      const directory = join(scope.directory, 'tree')
+      scope.defer(`tree ${directory}`, () => run('rm', ['-rf', directory]))
+      await run('sh', ['-s'], { input: deepTreeScript(directory) })
+      const repository = join(scope.directory, 'images')
+      await assert.rejects(captureRoot({ directory, repository }), {
+        code: 'ERR_SI_CAPTURE',
+        message: /d…": it is longer than 4095 bytes$/,
+        hint: 'Leave it out with --exclude, or shorten it',
+      })
+    })
+  })
 })
+
+/** Makes folders in folders, each entered, because their whole path is too long for a system call. */
+function deepTreeScript(directory: string): string {
+  const name = 'd'.repeat(250)
+  return `mkdir ${directory}\ncd ${directory}\n${`mkdir ${name}\ncd -P ${name}\n`.repeat(18)}`
+}
