@@ -73,7 +73,12 @@ class InotifyWatch implements RepositoryWatch {
       this.#observe(images)
       // Also names whose first version is still a draft, before the list is made: a commit in between
       // is either in the list or announced.
-      for (const name of await readdir(images)) this.#observe(join(images, name))
+      const folders = (await readdir(images)).map((name) => join(images, name))
+      for (const folder of this.#watchers.keys()) {
+        const isGone = folder !== images && !folders.includes(folder)
+        if (isGone) this.#forget(folder) // inotify follows the removed folder, not its successor
+      }
+      for (const folder of folders) this.#observe(folder)
       await this.#onImages(await this.#repository.list())
     } catch (error) {
       this.#log.warn({}, `Cannot read the repository: ${messageOf(error)}`)

@@ -95,7 +95,9 @@ export async function startServer(
 /** The IP address of the host in a URL. Throws ERR_SI_USAGE. */
 async function addressOf(url: string): Promise<string> {
   try {
-    return (await lookup(new URL(url).hostname.replace(/^\[|\]$/g, ''))).address
+    const { protocol, hostname } = new URL(url)
+    if (protocol !== 'http:' && protocol !== 'https:') throw new Error('it is no http URL')
+    return (await lookup(hostname.replace(/^\[|\]$/g, ''))).address
   } catch (error) {
     throw new SiError('ERR_SI_USAGE', `Cannot announce as ${url}: ${messageOf(error)}`, {
       hint: 'Give a URL whose host has an address, such as http://10.0.0.1:8080/announce',

@@ -145,7 +145,7 @@ test('startServer() throws ERR_SI_LISTEN when a port is in use, and frees the ot
 test('startServer() refuses an announce URL whose host has no address', async (t) => {
   const { repository } = await setUp(t)
   const options = { repository, host: '127.0.0.1', httpPort: 0, peerPort: 0, log: silentLog }
-  for (const announceUrl of ['nonsense', 'http://a b/announce']) {
+  for (const announceUrl of ['nonsense', 'http://a b/announce', 'udp://127.0.0.1/announce']) {
     await assert.rejects(startServer({ ...options, announceUrl }, never), { code: 'ERR_SI_USAGE' })
   }
 })

@@ -40,6 +40,10 @@ test('watchRepository() notices new names, new versions and removed ones', async
   await expect(['web 1', 'web 2'])
   await rm(join(repository.directory, 'images/web/1'), { recursive: true })
   await expect(['web 2'])
+  await rm(join(repository.directory, 'images/web'), { recursive: true })
+  await expect([])
+  await put(repository, 'web', '3') // a new folder under the old name
+  await expect(['web 3'])
 })
 
 test('watchRepository() rescans at intervals where no change is announced', async (t) => {
