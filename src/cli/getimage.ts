@@ -57,7 +57,12 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
       collect,
       [],
     )
-    .option('-x, --exclude <pattern>', "leave out what matches, as tar's --exclude", collect, [])
+    .option(
+      '-x, --exclude <pattern>',
+      "leave out what matches: tar's patterns, from the root; * matches slashes too",
+      collect,
+      [],
+    )
     .option('--no-default-excludes', 'keep what is left out by default (see README)')
     .addOption(
       sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),

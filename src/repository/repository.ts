@@ -31,8 +31,9 @@ export interface Repository {
   begin(name: ImageName, version: ImageVersion): Promise<ImageDraft>
 }
 
-/** Nothing is created before `begin`. Throws ERR_SI_USAGE when the path is no directory. */
+/** Nothing is created before `begin`. Throws ERR_SI_USAGE when the path is empty or no directory. */
 export async function openRepository(directory: string): Promise<Repository> {
+  if (directory === '') throw new SiError('ERR_SI_USAGE', 'The name of the repository is empty')
   const root = resolve(directory)
   const found = await stat(root).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined

@@ -166,3 +166,7 @@ test('open() finds the youngest version when the latest was removed', async (t) 
   await mkdir(join(repository.directory, 'images/web/incomplete'))
   assert.deepEqual(await repository.open(NAME), first)
 })
+
+test('openRepository() refuses an empty path instead of taking the working directory', async () => {
+  await assert.rejects(openRepository(''), { code: 'ERR_SI_USAGE' })
+})
