@@ -5,7 +5,7 @@ import { parseEnv } from 'node:util'
 import { errnoOf, isSiError, messageOf, SiError } from '../core/core.ts'
 import { exitCodeOf } from './exit-code.ts'
 import type { Io } from './io.ts'
-import { runProgram } from './program.ts'
+import { runProgram, settingNames } from './program.ts'
 import { toSystemError } from './system-error.ts'
 
 const DEFAULT_CONFIGURATION_FILE = '/etc/swarmimager/swarmimager.conf'
@@ -25,8 +25,13 @@ function loadConfiguration(): void {
       hint: 'Make the file readable, or name another one in SI_CONFIG',
     })
   }
+  const settings = settingNames()
   for (const [key, value] of Object.entries(parseEnv(text))) {
-    if (key.startsWith('SI_')) process.env[key] ??= value
+    if (settings.has(key)) process.env[key] ??= value
+    else
+      process.stderr.write(
+        `warning: ${chosen ?? DEFAULT_CONFIGURATION_FILE}: ${key} is no setting\n`,
+      )
   }
 }
 

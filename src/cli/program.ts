@@ -22,6 +22,16 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   return outcome.exitCode
 }
 
+/** The variables that stand for options, such as SI_REPOSITORY. */
+export function settingNames(): ReadonlySet<string> {
+  const nowhere = { write: () => {} }
+  const signal = new AbortController().signal
+  const io: Io = { stdout: nowhere, stderr: nowhere, ask: undefined, signal }
+  const { commands } = createProgram(io, { exitCode: 0 })
+  const names = commands.flatMap(({ options }) => options.map(({ envVar }) => envVar))
+  return new Set(names.filter((name) => name !== undefined))
+}
+
 function createProgram(io: Io, outcome: Outcome): Command {
   const program = new Command('si')
     .description('Puts an operating system on many machines at once')

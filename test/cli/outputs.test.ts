@@ -112,3 +112,11 @@ test('settings win in the order flag, environment, configuration file', async (t
   assert.equal(listed([], env), `${folder}/environment`)
   assert.equal(listed(['-r', `${folder}/flag`], env), `${folder}/flag`)
 })
+
+test('a configuration file with a misspelt setting gives a warning', async (t) => {
+  const file = join(await makeFolder(t), 'si.conf')
+  await writeFile(file, 'SI_THREDS=4\n')
+  const { status, stderr } = run(['lsimage', '-r', '/nonexistent'], { SI_CONFIG: file })
+  assert.ok(stderr.startsWith(`warning: ${file}: SI_THREDS is no setting\n`), stderr)
+  assert.equal(status, 0)
+})
