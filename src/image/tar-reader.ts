@@ -14,8 +14,11 @@ import {
   type TarHeader,
 } from './tar-header.ts'
 
-/** Bodies that are kept (pax records, long names, sparse maps) must stay small enough for memory. */
-const KEPT_BODY_MAX_BYTES = 16 * 1024 * 1024
+/**
+ * Bodies that are kept (pax records, long names, sparse maps) must stay small enough for memory. This
+ * holds the records of about a million extents, more than a manifest's line does.
+ */
+const KEPT_BODY_MAX_BYTES = 64 * 1024 * 1024
 
 type State =
   | { readonly kind: 'header' }

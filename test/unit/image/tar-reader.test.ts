@@ -231,6 +231,19 @@ test('TarReader survives random bytes with nothing but its own error', () => {
   )
 })
 
+test('TarReader reads the extended header of a file of 300,000 extents', () => {
+  const count = 300_000
+  const extents = Array.from({ length: count }, (_, index): [string, string][] => [
+    ['GNU.sparse.offset', String((index + 1e9) * 1024)],
+    ['GNU.sparse.numbytes', '512'],
+  ])
+  const size = String((count + 1e9) * 1024)
+  const records = pax([['GNU.sparse.size', size], ...extents.flat()])
+  assert.ok(records.length > 16 * 2 ** 20)
+  const { entries } = readTar(archive(records, file({ name: 'f' }, Buffer.alloc(count * 512))))
+  assert.equal(entries[0]?.sparse?.length, count)
+})
+
 const HOSTILE: readonly (readonly [name: string, members: readonly Buffer[]])[] = [
   ['an unknown member type', [header({ typeFlag: 'V' })]],
   ['an old GNU sparse member', [header({ typeFlag: 'S' })]],
