@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatBytesForPeople, toHex } from '../../../src/core/core.ts'
+import { formatBytesForPeople } from '../../../src/core/core.ts'
 
 test('formatBytesForPeople() leaves UTF-8 alone', () => {
   assert.equal(formatBytesForPeople(Buffer.from('etc/Grüße')), 'etc/Grüße')
@@ -9,8 +9,4 @@ test('formatBytesForPeople() leaves UTF-8 alone', () => {
 test('formatBytesForPeople() escapes control characters and bytes that are not UTF-8', () => {
   assert.equal(formatBytesForPeople(Buffer.from('a\x1b[2Jb\n')), 'a\\x1b[2Jb\\x0a')
   assert.equal(formatBytesForPeople(Buffer.from([0x61, 0xff, 0x62])), 'a\\xffb')
-})
-
-test('toHex() writes lower-case digits of a view, not of its buffer', () => {
-  assert.equal(toHex(new Uint8Array([0, 0xab, 0xcd, 0]).subarray(1, 3)), 'abcd')
 })
