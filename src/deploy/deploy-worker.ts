@@ -9,7 +9,7 @@ import { servePieces } from '../swarm/swarm.ts'
 import { flagLoss } from './attribute-loss.ts'
 import { EntryTableBuilder } from './entry-table-builder.ts'
 import { JOURNAL_NAME } from './journal.ts'
-import { readPieceSync, storePiece } from './piece-cache.ts'
+import { readPieceSync, SPILL_NAME, storePiece } from './piece-cache.ts'
 import { targetError } from './target-error.ts'
 import { createTargetWriter, type TargetWriter } from './target-writer.ts'
 import {
@@ -30,7 +30,7 @@ interface OpenedTree extends FinishOptions {
   readonly writer: TargetWriter
 }
 
-const JOURNAL_PATH = Buffer.from(JOURNAL_NAME)
+const RESERVED_PATHS = [JOURNAL_NAME, SPILL_NAME].map((name) => Buffer.from(name))
 
 let tree: OpenedTree | undefined
 
@@ -89,7 +89,8 @@ function keepPiece(index: number, bytes: Uint8Array): void {
 async function readTables(): Promise<ManifestTables> {
   const builder = new EntryTableBuilder()
   const tables = await readManifest(manifestBytes(), (entry) => {
-    if (entry.path.equals(JOURNAL_PATH)) throw reservedName()
+    const reserved = RESERVED_PATHS.find((path) => path.equals(entry.path))
+    if (reserved !== undefined) throw reservedName(reserved)
     builder.add(entry)
   })
   return { manifest: tables, table: builder.build() }
@@ -118,7 +119,7 @@ function opened(): OpenedTree {
   return tree
 }
 
-function reservedName(): SiError {
-  const message = `Cannot deploy: the image holds ${JOURNAL_NAME}, it was captured from an unfinished target`
+function reservedName(path: Buffer): SiError {
+  const message = `Cannot deploy: the image holds ${path.toString()}, it was captured from an unfinished target`
   return new SiError('ERR_SI_UNSAFE_PATH', message, { hint: 'Capture the image again' })
 }

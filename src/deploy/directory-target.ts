@@ -29,8 +29,11 @@ export async function openDirectoryTarget(path: string, image: ImageFacts): Prom
   if (!resumes && owner !== undefined) {
     throw refuse('it holds an interrupted deployment of another image', 'Empty it first')
   }
-  const names = resumes ? [] : await foreignNames(directory)
-  if (names.length > 0) throw refuse('it is not empty', 'Name an empty directory')
+  const refuseOthers = async () => {
+    const names = await foreignNames(directory)
+    if (names.length > 0) throw refuse('it is not empty', 'Name an empty directory')
+  }
+  if (!resumes) await refuseOthers()
   const freeBytes = await checkSpace(directory, image, resumes)
   const plan: DirectoryPlan = {
     kind: 'root',
@@ -46,6 +49,8 @@ export async function openDirectoryTarget(path: string, image: ImageFacts): Prom
     async prepare() {
       try {
         journal = await openJournal(directory, image)
+        // Another deployment may have come and gone since the directory was looked at.
+        if (journal.isNew) await refuseOthers().catch(giveUp(journal))
         takeOver(directory)
       } catch (error) {
         throw isSiError(error) ? error : targetError(directory, error)
@@ -79,6 +84,14 @@ async function checkSpace(directory: string, image: ImageFacts, resumes: boolean
     throw full(`${ffree} inodes are free, image needs ${usage.entries}`)
   }
   return freeBytes
+}
+
+/** Removes a journal that should not have been begun, and fails as before. */
+function giveUp(journal: Journal): (error: unknown) => Promise<never> {
+  return async (error) => {
+    await journal.remove()
+    throw error
+  }
 }
 
 /** Nothing that is created below may inherit a group or an ACL, nor be reached before it is complete. */

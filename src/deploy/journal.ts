@@ -20,6 +20,8 @@ interface JournalHeader {
 export interface Journal {
   /** Pieces that earlier runs and this one have recorded. */
   readonly pieces: ReadonlySet<number>
+  /** False when it goes on where an earlier run stopped. */
+  readonly isNew: boolean
   /** Records pieces; they survive a power cut when this has resolved. */
   append(pieces: readonly number[]): Promise<void>
   /** Ends the journal because the tree is complete. */
@@ -45,7 +47,9 @@ export async function openJournal(
   const { O_CREAT, O_NOFOLLOW, O_RDWR, O_APPEND } = constants
   const file = await open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
   try {
-    if (!flock(file.fd, 'exclusive')) {
+    const isTaken = !flock(file.fd, 'exclusive')
+    // A journal removed between opening and locking: the other deployment is just ending.
+    if (isTaken || (await file.stat()).nlink === 0) {
       throw new SiError('ERR_SI_TARGET_BUSY', `Another deployment is writing to ${directory}`, {
         hint: 'Wait until it has ended',
       })
@@ -55,14 +59,19 @@ export async function openJournal(
     const pieces = new Set(isOurs ? known.pieces.filter((piece) => piece < owner.pieceCount) : [])
     if (!isOurs) await begin(file, directory, owner.infoHash)
     else await file.appendFile('\n') // ends a line that a power cut left unfinished
-    return createJournal(file, path, pieces)
+    return createJournal(file, path, { pieces, isNew: !isOurs })
   } catch (error) {
     await file.close()
     throw error
   }
 }
 
-function createJournal(file: FileHandle, path: string, pieces: Set<number>): Journal {
+function createJournal(
+  file: FileHandle,
+  path: string,
+  known: { readonly pieces: Set<number>; readonly isNew: boolean },
+): Journal {
+  const { pieces, isNew } = known
   let isOpen = true
   const close = async () => {
     if (isOpen) {
@@ -72,6 +81,7 @@ function createJournal(file: FileHandle, path: string, pieces: Set<number>): Jou
   }
   return {
     pieces,
+    isNew,
     async append(added) {
       if (added.length === 0) return
       await file.appendFile(`${JSON.stringify(added)}\n`)

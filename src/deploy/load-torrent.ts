@@ -1,5 +1,6 @@
 // A torrent from a path or over HTTP. Invariant: never more than MAX_TORRENT_BYTES are read, whoever
 // answers.
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { isSiError, messageOf, SiError, throwIfAborted } from '../core/core.ts'
 import { parseMetainfo, type Metainfo } from '../torrent/torrent.ts'
@@ -30,7 +31,8 @@ export async function loadTorrent(source: string, signal?: AbortSignal): Promise
 
 async function readBytes(path: string): Promise<Uint8Array> {
   try {
-    await using file = await open(path, 'r')
+    // A named pipe that nobody writes to is opened at once, too, and found out.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const info = await file.stat()
     if (!info.isFile()) throw new Error('it is no file')
     if (info.size > MAX_TORRENT_BYTES) throw new Error('it is too large for a torrent')

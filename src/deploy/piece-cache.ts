@@ -1,12 +1,13 @@
 // The compressed pieces of a running deployment, kept for the neighbours: in RAM up to a budget, the rest
 // in one unlinked file on the target, which vanishes with the process whatever ends it.
 // Invariant: a piece is readable from the moment its worker has said so, and never changes.
-import { closeSync, constants, openSync, read, readSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, read, readSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { SiError } from '../core/core.ts'
 import { memfdCreate } from '../host/host.ts'
 import type { PieceStore } from '../swarm/swarm.ts'
+import { targetError } from './target-error.ts'
 
 /** What workers need to store pieces; goes through the thread boundary. */
 export interface PieceCacheShare {
@@ -23,13 +24,15 @@ export interface PieceCacheShare {
 
 export interface PieceCache extends PieceStore {
   readonly share: PieceCacheShare
-  /** Opens the file that takes what exceeds the RAM; `directory` is on the target. */
+  /**
+   * Opens the file that takes what exceeds the RAM; `directory` is on the target. close() lets go of it,
+   * so that the target can be unmounted. Throws ERR_SI_TARGET_FULL, ERR_SI_DEPLOY.
+   */
   openSpill(directory: string): void
-  /** Gives the target's file up, so that the target can be unmounted; its pieces are gone. */
-  closeSpill(): void
 }
 
-const SPILL_NAME = '.swarmimager-pieces'
+/** Images may hold no entry of this name in their root. */
+export const SPILL_NAME = '.swarmimager-pieces'
 
 export function createPieceCache(options: {
   readonly pieceLengthBytes: number
@@ -47,25 +50,26 @@ export function createPieceCache(options: {
     slotsUsed: new Int32Array(new SharedArrayBuffer(4)),
     spillFd: new Int32Array(new SharedArrayBuffer(4)).fill(-1),
   }
-  const closeSpill = () => {
-    const fd = Atomics.exchange(share.spillFd, 0, -1)
-    if (fd >= 0) closeSync(fd)
-  }
   let isClosed = false
   return {
     share,
     openSpill(directory) {
       const path = join(directory, SPILL_NAME)
       const { O_CREAT, O_EXCL, O_RDWR } = constants
-      Atomics.store(share.spillFd, 0, openSync(path, O_CREAT | O_EXCL | O_RDWR, 0o600))
-      unlinkSync(path)
+      try {
+        rmSync(path, { force: true }) // of a deployment that was killed just here
+        Atomics.store(share.spillFd, 0, openSync(path, O_CREAT | O_EXCL | O_RDWR, 0o600))
+        rmSync(path)
+      } catch (error) {
+        throw targetError(path, error)
+      }
     },
-    closeSpill,
     read: (piece, offset, into) => readFully(place(share, piece), offset, into),
     close() {
       if (!isClosed) {
         isClosed = true
-        closeSpill()
+        const spillFd = Atomics.exchange(share.spillFd, 0, -1)
+        if (spillFd >= 0) closeSync(spillFd)
         closeSync(memoryFd)
       }
       return Promise.resolve()

@@ -99,3 +99,13 @@ test('parseJournal() never throws and reads a prefix of the pieces when cut at a
     }),
   )
 })
+
+test('openJournal() tells a journal that it begins from one that it goes on with', async () => {
+  const directory = newDirectory()
+  const first = await openJournal(directory, OURS)
+  assert.equal(first.isNew, true)
+  await first.close()
+  const second = await openJournal(directory, OURS)
+  assert.equal(second.isNew, false)
+  await second.close()
+})

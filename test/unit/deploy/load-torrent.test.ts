@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { constants, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { mknod } from '../../../src/host/host.ts'
 import { loadTorrent } from '../../../src/deploy/load-torrent.ts'
 import { encodeInfo, encodeMetainfo } from '../../../src/torrent/torrent.ts'
 
@@ -37,6 +38,12 @@ test('loadTorrent() tells a missing, a truncated, a huge and a wrong file apart'
     code: 'ERR_SI_TORRENT_UNAVAILABLE',
     message: /too large/,
   })
+})
+
+test('loadTorrent() does not wait for a writer of a named pipe', { timeout: 10_000 }, async () => {
+  const pipe = join(directory, 'pipe')
+  mknod(pipe, constants.S_IFIFO | 0o600, 0, 0)
+  await assert.rejects(loadTorrent(pipe), { message: /: it is no file$/ })
 })
 
 test('loadTorrent() fetches over HTTP, and says what the server answered', async () => {

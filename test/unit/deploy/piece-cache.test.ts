@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { createPieceCache, readPieceSync, storePiece } from '../../../src/deploy/piece-cache.ts'
+import {
+  createPieceCache,
+  readPieceSync,
+  SPILL_NAME,
+  storePiece,
+} from '../../../src/deploy/piece-cache.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'si-cache-'))
 after(() => rmSync(directory, { recursive: true }))
@@ -28,5 +33,22 @@ test('a cache gives pieces back, from memory and from the unlinked file beyond i
   }
   assert.throws(() => cache.read(1, 0, Buffer.alloc(1)), { code: 'ERR_SI_INTERNAL' })
   await cache.close()
+  await cache.close()
+})
+
+test('openSpill() replaces the file of a deployment that was killed while it made it', async () => {
+  writeFileSync(join(directory, SPILL_NAME), 'left over')
+  const cache = createPieceCache({ pieceLengthBytes: 1000, pieceCount: 2, memorySlots: 1 })
+  cache.openSpill(directory)
+  assert.deepEqual(readdirSync(directory), [])
+  await cache.close()
+})
+
+test('openSpill() names the file that cannot be made', async () => {
+  const cache = createPieceCache({ pieceLengthBytes: 1000, pieceCount: 2, memorySlots: 1 })
+  assert.throws(() => cache.openSpill(join(directory, 'none')), {
+    code: 'ERR_SI_DEPLOY',
+    message: /^Cannot write .*none\/\.swarmimager-pieces: ENOENT/,
+  })
   await cache.close()
 })
