@@ -3,6 +3,7 @@ import { formatDuration, formatRate, formatSize, SiError } from '../core/core.ts
 import type { DeployOptions, DeployPlan, DeployReport } from '../deploy/deploy.ts'
 import {
   collect,
+  collectUrl,
   durationOption,
   jsonOption,
   portOption,
@@ -53,7 +54,7 @@ export function createDeployCommand(io: Io): Command {
         'SI_SEED_FOR',
       ).default(0, 'do not'),
     )
-    .option('--tracker <url>', "tracker besides the torrent's own", collect, [])
+    .option('--tracker <url>', "tracker besides the torrent's own", collectUrl, [])
     .option('--peer <host:port>', 'peer to connect to at once', collect, [])
     .option('--host <address>', 'address to listen on (default: all)')
     .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))

@@ -3,6 +3,7 @@ import type { CaptureReport } from '../capture/capture.ts'
 import { formatDuration, formatRate, formatSize, SiError, systemClock } from '../core/core.ts'
 import {
   collect,
+  collectUrl,
   jsonOption,
   parseInteger,
   repositoryOption,
@@ -54,7 +55,7 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
     .option(
       '--tracker <url>',
       'tracker to name in the torrent (si-server adds its own)',
-      collect,
+      collectUrl,
       [],
     )
     .option(

@@ -3,7 +3,13 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SiError } from '../core/core.ts'
 import type { SeedSource } from '../server/server.ts'
-import { collect, durationOption, jsonOption, portOption, repositoryOption } from './arguments.ts'
+import {
+  collectUrl,
+  durationOption,
+  jsonOption,
+  portOption,
+  repositoryOption,
+} from './arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
 import type { Io } from './io.ts'
@@ -34,7 +40,7 @@ export function createSeedCommand(io: Io): Command {
     .addOption(repositoryOption())
     .option('-t, --torrent <file>', 'a torrent instead of an image of the repository')
     .option('-d, --data <dir>', "the folder that holds the torrent's files")
-    .option('--tracker <url>', "tracker besides the torrent's own", collect, [])
+    .option('--tracker <url>', "tracker besides the torrent's own", collectUrl, [])
     .option('--host <address>', 'address to listen on', '0.0.0.0')
     .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))
     .addOption(

@@ -2,5 +2,6 @@
 export * from './bytes.ts'
 export * from './clock.ts'
 export * from './errors.ts'
+export * from './listen-error.ts'
 export * from './progress.ts'
 export * from './units.ts'

@@ -42,6 +42,10 @@ export async function deploy(
   const { progress } = io
   progress.update({ phase: 'reading torrent', doneBytes: 0, totalBytes: undefined })
   const metainfo = await loadTorrent(options.torrent, signal)
+  if ([...metainfo.trackers.flat(), ...options.trackers, ...options.peers].length === 0) {
+    progress.note('the torrent names no tracker: waiting for peers that know this machine')
+    progress.note('fetch the torrent from si-server, or add --tracker or --peer')
+  }
   const download = await startDownload({
     ...{ metainfo, trackers: options.trackers, peers: options.peers, threads: options.threads },
     ...{ host: options.listenHost, port: options.listenPort },

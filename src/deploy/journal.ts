@@ -4,7 +4,7 @@
 import { constants } from 'node:fs'
 import { open, readdir, readFile, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errnoOf, SiError } from '../core/core.ts'
+import { errnoOf, messageOf, SiError } from '../core/core.ts'
 import { flock } from '../host/host.ts'
 import type { InfoHash } from '../torrent/torrent.ts'
 
@@ -44,8 +44,7 @@ export async function openJournal(
   owner: { readonly infoHash: InfoHash; readonly pieceCount: number },
 ): Promise<Journal> {
   const path = join(directory, JOURNAL_NAME)
-  const { O_CREAT, O_NOFOLLOW, O_RDWR, O_APPEND } = constants
-  const file = await open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
+  const file = await openFile(path)
   try {
     const isTaken = !flock(file.fd, 'exclusive')
     // A journal removed between opening and locking: the other deployment is just ending.
@@ -63,6 +62,21 @@ export async function openJournal(
   } catch (error) {
     await file.close()
     throw error
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  const { O_CREAT, O_NOFOLLOW, O_RDWR, O_APPEND } = constants
+  try {
+    return await open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
+  } catch (error) {
+    throw new SiError(
+      'ERR_SI_DEPLOY',
+      `Cannot open the journal of the target: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -22,7 +22,7 @@ export async function loadTorrent(source: string, signal?: AbortSignal): Promise
     return parseMetainfo(bytes)
   } catch (error) {
     if (!isSiError(error)) throw error
-    throw new SiError(error.code, `Cannot use ${source}: ${error.message}`, {
+    throw new SiError(error.code, `${source}: ${error.message}`, {
       hint: error.hint,
       cause: error,
     })

@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises'
 import { SiError } from '../core/core.ts'
 import { encodeInfo, encodeMetainfo, type Metainfo, type TorrentFile } from '../torrent/torrent.ts'
 import { readFully } from './file-io.ts'
-import { IMAGE_FILES } from './pack-layout.ts'
+import { IMAGE_FILES, isPieceLength } from './pack-layout.ts'
 
 const SHA1_BYTES = 20
 
@@ -77,6 +77,9 @@ export function imageFilesOf(metainfo: Metainfo): ImageFilePieces {
   }
   if (manifest.offsetBytes !== 0 || pack.offsetBytes % metainfo.pieceLengthBytes !== 0) {
     throw notAnImage(metainfo, 'its files do not start on piece boundaries')
+  }
+  if (!isPieceLength(metainfo.pieceLengthBytes)) {
+    throw notAnImage(metainfo, `it has pieces of ${metainfo.pieceLengthBytes} bytes`)
   }
   if (manifest.lengthBytes === 0 || pack.lengthBytes === 0) {
     throw notAnImage(metainfo, 'a file is empty')

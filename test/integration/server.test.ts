@@ -137,7 +137,7 @@ test('startServer() throws ERR_SI_LISTEN when a port is in use, and frees the ot
   const code = 'ERR_SI_LISTEN'
   await assert.rejects(startServer({ ...options, httpPort: port }, never), {
     code,
-    message: `Cannot listen on 127.0.0.1 port ${port}: it is in use`,
+    message: `Cannot listen for HTTP on 127.0.0.1 port ${port}: it is in use`,
   })
   await assert.rejects(startServer({ ...options, peerPort: port }, never), { code })
 })

@@ -9,17 +9,17 @@ const PIECE_BYTES = 16384
 
 type File = readonly [name: string, lengthBytes: number, isPad?: boolean]
 
-function torrentOf(files: readonly File[]) {
+function torrentOf(files: readonly File[], pieceLengthBytes = PIECE_BYTES) {
   const total = files.reduce((sum, [, lengthBytes]) => sum + lengthBytes, 0)
   const infoBytes = encodeInfo({
     name: 'web',
-    pieceLengthBytes: PIECE_BYTES,
+    pieceLengthBytes,
     files: files.map(([name, lengthBytes, isPad = false]) => ({
       path: name.split('/'),
       lengthBytes,
       isPad,
     })),
-    pieceHashes: Buffer.alloc(20 * Math.ceil(total / PIECE_BYTES)),
+    pieceHashes: Buffer.alloc(20 * Math.ceil(total / pieceLengthBytes)),
   })
   return parseMetainfo(encodeMetainfo({ infoBytes }))
 }
@@ -48,6 +48,21 @@ test('imageFilesOf() finds a signature that shares a piece with the manifest', (
     ]),
   )
   assert.deepEqual(files.signature, { firstPiece: 0, pieceCount: 1, lengthBytes: 384 })
+})
+
+test('imageFilesOf() refuses pieces so large that a few would fill the memory', () => {
+  const pieceBytes = 2 ** 28
+  const torrent = torrentOf(
+    [
+      ['manifest.jsonl.zst', pieceBytes],
+      ['image.tar.zst', 9],
+    ],
+    pieceBytes,
+  )
+  assert.throws(
+    () => imageFilesOf(torrent),
+    (error) => isSiError(error, 'ERR_SI_IMAGE_FORMAT'),
+  )
 })
 
 const FOREIGN: readonly (readonly [name: string, files: readonly File[]])[] = [
