@@ -1,8 +1,8 @@
 // The process: signals, configuration file, the one place that exits. Everything else returns or throws.
 import { readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline/promises'
 import { parseEnv } from 'node:util'
 import { errnoOf, isSiError, messageOf, SiError } from '../core/core.ts'
+import { askOnTerminal } from './ask.ts'
 import { exitCodeOf } from './exit-code.ts'
 import type { Io } from './io.ts'
 import { runProgram, settingNames } from './program.ts'
@@ -69,15 +69,6 @@ function cancelOnLostOutput(controller: AbortController): void {
   process.stderr.on('error', () => {})
 }
 
-async function askOnTerminal(question: string, signal: AbortSignal): Promise<string> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return await terminal.question(question, { signal })
-  } finally {
-    terminal.close()
-  }
-}
-
 function printError(error: unknown): void {
   if (isSiError(error)) {
     process.stderr.write(`error: ${error.message}\n`)
@@ -94,10 +85,11 @@ async function main(): Promise<number> {
   const { signal } = controller
   cancelOnSignals(controller)
   cancelOnLostOutput(controller)
+  const terminal = { input: process.stdin, output: process.stderr }
   const io: Io = {
     stdout: process.stdout,
     stderr: process.stderr,
-    ask: process.stdin.isTTY ? askOnTerminal : undefined,
+    ask: process.stdin.isTTY ? (...args) => askOnTerminal(terminal, ...args) : undefined,
     signal,
   }
   try {
