@@ -12,6 +12,7 @@ export async function askOnTerminal(
   try {
     return await prompt.question(question, { signal })
   } catch (error) {
+    terminal.output.write('\n')
     // While it asks, the terminal is in raw mode: Ctrl-C is a character and no signal.
     if (signal.aborted) throw abortedError(signal)
     throw new SiError('ERR_SI_ABORTED', 'Interrupted', { cause: error })

@@ -4,7 +4,7 @@
 import { hash } from 'node:crypto'
 import { workerData } from 'node:worker_threads'
 import { errnoOf, SiError } from '../core/core.ts'
-import { decodePiece, readManifest, verifyPiece } from '../image/image.ts'
+import { decodePiece, readManifest, verifyPiece, type ManifestEntry } from '../image/image.ts'
 import { servePieces } from '../swarm/swarm.ts'
 import { flagLoss } from './attribute-loss.ts'
 import { EntryTableBuilder } from './entry-table-builder.ts'
@@ -88,11 +88,14 @@ function keepPiece(index: number, bytes: Uint8Array): void {
 
 async function readTables(): Promise<ManifestTables> {
   const builder = new EntryTableBuilder()
-  const tables = await readManifest(manifestBytes(), (entry) => {
+  const addEntry = (entry: ManifestEntry) => {
     const reserved = RESERVED_PATHS.find((path) => path.equals(entry.path))
     if (reserved !== undefined) throw reservedName(reserved)
     builder.add(entry)
-  })
+  }
+  const { pieceLengthBytes } = cache
+  const torrent = { pieceLengthBytes, packBytes: pack.lengthBytes }
+  const tables = await readManifest(manifestBytes(), addEntry, torrent)
   return { manifest: tables, table: builder.build() }
 }
 

@@ -10,7 +10,7 @@ export interface DeployWorkerData {
   /** SHA-1 of all pieces, for those before the pack. */
   readonly pieceHashes: Uint8Array
   readonly manifest: { readonly firstPiece: number; readonly lengthBytes: number }
-  readonly pack: { readonly firstPiece: number }
+  readonly pack: { readonly firstPiece: number; readonly lengthBytes: number }
   /** One byte per piece: 1 when its data was handed to the kernel in this run. */
   readonly isWritten: Uint8Array
 }

@@ -30,15 +30,22 @@ export const LINE_MAX_BYTES = 16 * 1024 * 1024
 const NEWLINE = 0x0a
 const DECOMPRESSED_CHUNK_BYTES = 256 * 1024
 
+/** What the torrent says of the pack; a manifest that says otherwise belongs to another one. */
+export interface TorrentFacts {
+  readonly pieceLengthBytes: number
+  readonly packBytes: number
+}
+
 /**
  * Reads the compressed bytes of a manifest. `onEntry` is called in order, parents before children;
- * entries are not kept. Throws ERR_SI_MANIFEST_FORMAT, ERR_SI_UNSAFE_PATH, and what `source` throws.
+ * entries are not kept. `torrent` is compared as soon as the header is read. Throws ERR_SI_MANIFEST_FORMAT, ERR_SI_UNSAFE_PATH, and what `source` throws.
  */
 export async function readManifest(
   source: AsyncIterable<Uint8Array>,
   onEntry: (entry: ManifestEntry) => void,
+  torrent?: TorrentFacts,
 ): Promise<Manifest> {
-  const parser = new ManifestParser(onEntry)
+  const parser = new ManifestParser(onEntry, torrent)
   const unzip = createZstdDecompress({ chunkSize: DECOMPRESSED_CHUNK_BYTES })
   try {
     await pipeline(Readable.from(source), unzip, async (plain: AsyncIterable<Buffer>) => {
@@ -54,6 +61,7 @@ export async function readManifest(
 
 class ManifestParser {
   readonly #onEntry: (entry: ManifestEntry) => void
+  readonly #torrent: TorrentFacts | undefined
   readonly #tree = new EntryTree()
   readonly #pieces = new HashColumn()
   #head: { readonly header: ManifestHeader; readonly chunks: ChunkTableBuilder } | undefined
@@ -62,8 +70,9 @@ class ManifestParser {
   #partial: Buffer[] = []
   #partialBytes = 0
 
-  constructor(onEntry: (entry: ManifestEntry) => void) {
+  constructor(onEntry: (entry: ManifestEntry) => void, torrent: TorrentFacts | undefined) {
     this.#onEntry = onEntry
+    this.#torrent = torrent
   }
 
   push(bytes: Buffer): void {
@@ -108,6 +117,7 @@ class ManifestParser {
     const record = parseJson(line)
     if (this.#head === undefined) {
       const header = parseManifestHeader(record)
+      this.#compare(header)
       this.#head = { header, chunks: new ChunkTableBuilder(header.pieceLengthBytes) }
       return
     }
@@ -126,6 +136,14 @@ class ManifestParser {
       if (this.#pieces.count > header.pieceCount) throw manifestError('it has too many pieces')
     } else {
       throw manifestError('a record has no known type')
+    }
+  }
+
+  #compare(header: ManifestHeader): void {
+    for (const key of ['pieceLengthBytes', 'packBytes'] as const) {
+      const expected = this.#torrent?.[key]
+      if (expected === undefined || header[key] === expected) continue
+      throw manifestError(`its ${key} is ${header[key]}, the torrent's ${expected}`)
     }
   }
 

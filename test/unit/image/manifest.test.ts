@@ -99,6 +99,19 @@ test('readManifest() refuses a manifest cut off at any byte', async () => {
   }
 })
 
+test('readManifest() refuses a manifest that speaks of another pack than the torrent', async () => {
+  const torrent = { pieceLengthBytes: 16384, packBytes: 16684 }
+  const packed = zstdCompressSync(text(GOOD))
+  const readWith = (facts: typeof torrent) => readManifest(parts([packed]), () => {}, facts)
+  assert.equal((await readWith(torrent)).header.name, 'web')
+  for (const [facts, words] of [
+    [{ ...torrent, pieceLengthBytes: 32768 }, /pieceLengthBytes is 16384, the torrent's 32768$/],
+    [{ ...torrent, packBytes: 16683 }, /packBytes is 16684, the torrent's 16683$/],
+  ] as const) {
+    await assert.rejects(readWith(facts), { code: 'ERR_SI_MANIFEST_FORMAT', message: words })
+  }
+})
+
 test('readManifest() passes on what its source throws', async () => {
   async function* failing(): AsyncGenerator<Uint8Array> {
     yield zstdCompressSync(text(GOOD)).subarray(0, 20)
