@@ -41,11 +41,12 @@ export const repositoryOption = () =>
 
 export const jsonOption = () => new Option('--json', 'JSON lines on standard output')
 
-export const threadsOption = () =>
+/** One thread per core up to `most`: beyond, threads cost memory and gain nothing. */
+export const threadsOption = (most: number) =>
   new Option('--threads <n>', 'worker threads')
     .env('SI_THREADS')
     .argParser(parseInteger(1, 256))
-    .default(availableParallelism(), 'one per core')
+    .default(Math.min(most, availableParallelism()), `one per core, at most ${most}`)
 
 export const portOption = (flag: string, description: string, env: string, value: number) =>
   new Option(`${flag} <port>`, description)

@@ -15,6 +15,9 @@ import { createCommand } from './command.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
+/** Each decodes and writes more than half a gigabyte per second: more than a disk or a network gives. */
+const MOST_THREADS = 4
+
 interface DeployFlags {
   readonly torrent: string
   readonly root?: string
@@ -65,7 +68,7 @@ export function createDeployCommand(io: Io): Command {
         'SI_PIECE_CACHE',
       ),
     )
-    .addOption(threadsOption())
+    .addOption(threadsOption(MOST_THREADS))
     .addOption(jsonOption())
     .action((flags: DeployFlags) => runDeploy(flags, io))
 }

@@ -16,6 +16,9 @@ import { EXIT_PARTIAL } from './exit-code.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
+/** Eight compress as fast as one tar reads and one pipe carries. */
+const MOST_THREADS = 8
+
 interface GetimageOptions {
   readonly root?: string
   readonly name?: string
@@ -69,7 +72,7 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
       sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),
     )
     .option('--level <n>', 'zstd level', parseInteger(1, 19), 3)
-    .addOption(threadsOption())
+    .addOption(threadsOption(MOST_THREADS))
     .addOption(jsonOption())
     .action(async (host: string | undefined, options: GetimageOptions) => {
       const report = await runGetimage(host, options, io)

@@ -6,13 +6,19 @@ import { isSiError, messageOf } from '../../src/core/core.ts'
 import { run } from '../../src/host/host.ts'
 import * as lab from './lab.ts'
 
+const SPEAK_AND_WAIT = `console.log('here'); setTimeout(() => {}, 1_000_000)`
+
 try {
   await lab.withScope(async (scope) => {
     const network = await lab.createNetwork(scope, { hosts: ['alone'] })
     const disk = await lab.createLoopDisk(scope, { name: 'disk', sizeBytes: 64 * 2 ** 20 })
     await run('mkfs.ext4', ['-q', disk.device])
     await lab.mountDevice(scope, { device: disk.device, at: join(scope.directory, 'mounted') })
-    lab.startOnHost(scope, network('alone'), { program: 'sleep', args: ['1000'] })
+    // Only a program that has spoken is surely past its exec, during which it has no environment.
+    const { promise: hasSpoken, resolve } = Promise.withResolvers<void>()
+    const [program, args] = [process.execPath, ['--eval', SPEAK_AND_WAIT]]
+    lab.startOnHost(scope, network('alone'), { program, args, onLine: () => resolve() })
+    await hasSpoken
     process.stdout.write(`${scope.id}\n`)
     await delay(60_000, undefined, { signal: scope.signal })
   })
