@@ -1,6 +1,7 @@
 // What lsblk, sfdisk and blkid of the golden client say, as values. Pure; bad output gives null or
 // nothing, never a half-read device. Specs: lsblk(8) --json, sfdisk(8) --json, blkid(8) -o export.
 import { z } from 'zod'
+import type { BlkidValues } from '../host/host.ts'
 
 export interface BlockDevice {
   /** Kernel name, such as `sda1`. */
@@ -41,8 +42,6 @@ export interface BlockDevices {
   /** blkid's values by kernel name of the partition. */
   readonly contents: ReadonlyMap<string, BlkidValues>
 }
-
-export type BlkidValues = Readonly<Partial<Record<string, string>>>
 
 const wholeNumber = z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)])
 const truth = z.union([z.boolean(), z.enum(['0', '1']).transform((text) => text === '1')])
@@ -122,16 +121,6 @@ export function parseSfdisk(text: string): PartitionTable | null {
       isBootable: partition.bootable,
     })),
   }
-}
-
-/** `blkid -o export`: KEY=value lines, values with backslashes before special characters. */
-export function parseBlkid(text: string): BlkidValues {
-  const values: Record<string, string> = {}
-  for (const line of text.split('\n')) {
-    const match = /^([A-Z][A-Z0-9_]*)=(.*)$/.exec(line)
-    if (match?.[1] !== undefined) values[match[1]] = (match[2] ?? '').replace(/\\(.)/g, '$1')
-  }
-  return values
 }
 
 /** blkid counts partitions in units of 512 bytes whatever the disk's sector size. */

@@ -1,16 +1,16 @@
 // The disk layout of the golden client for the manifest: every disk that carries a captured file system
 // or swap, with all its partitions. Invariant: a layout is complete for the root or it is null, with
 // a note that says why. Pure. Spec: DiskLayout in the door of image.
+import { unescapeOctal, type BlkidValues } from '../host/host.ts'
 import type { DiskLayout, LayoutDisk, LayoutFileSystem, LayoutPartition } from '../image/image.ts'
 import {
   partitionFromBlkid,
-  type BlkidValues,
   type BlockDevice,
   type BlockDevices,
   type PartitionTable,
   type TablePartition,
 } from './block-devices.ts'
-import { unescapeOctal, type Mount, type Swap } from './mounts.ts'
+import type { Mount, Swap } from './mounts.ts'
 
 export interface LayoutSource {
   readonly devices: BlockDevices | null

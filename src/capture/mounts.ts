@@ -1,6 +1,7 @@
 // What is mounted where on the golden client, and which of it belongs into an image. Invariant: each
 // byte is captured once: a file system mounted twice, or bound elsewhere, counts where it was first.
 // Pure. Specs: proc(5) mountinfo and swaps, POSIX df -P.
+import { unescapeOctal } from '../host/host.ts'
 
 export interface Mount {
   /** `8:1`; major 0 for what has no block device. */
@@ -18,13 +19,6 @@ export interface Swap {
   readonly path: string
   readonly isFile: boolean
   readonly sizeBytes: number
-}
-
-/** proc(5) and fstab(5) write space, tab, newline and backslash as three octal digits. */
-export function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  )
 }
 
 /** The path as seen from `root`, or undefined when it lies outside. */

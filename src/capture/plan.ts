@@ -1,28 +1,20 @@
 // From what the probe found to what will be captured. Pure.
 import { join } from 'node:path'
-import type { DiskLayout } from '../image/image.ts'
+import type { DiskLayout, HeaderFacts } from '../image/image.ts'
 import { usedBytesOf } from './estimate.ts'
 import { buildExcludes } from './excludes.ts'
 import { buildLayout, hasEfiSystemPartition } from './layout.ts'
 import { chooseMounts, relativeToRoot, type CapturedMounts } from './mounts.ts'
 import type { ProbeFacts } from './probe.ts'
 
-export interface CapturePlan {
+type PlannedFacts = 'source' | 'boot' | 'layout' | 'fstab' | 'excludes'
+
+/** What will be captured, and what the image's header will say of it. */
+export interface CapturePlan extends Pick<HeaderFacts, PlannedFacts> {
   readonly facts: ProbeFacts
   readonly captured: CapturedMounts
-  /** In the form `/path`. */
-  readonly excludes: readonly string[]
   /** Undefined when nothing on the golden client knows it. */
   readonly usedBytes: number | undefined
-  readonly source: {
-    readonly host: string
-    readonly operatingSystem: string
-    readonly architecture: string
-    readonly kernel: string
-  }
-  readonly boot: { readonly method: 'bios' | 'uefi' | 'none' }
-  readonly layout: DiskLayout | null
-  readonly fstab: string
   readonly notes: readonly string[]
 }
 

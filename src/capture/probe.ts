@@ -2,7 +2,8 @@
 // captured (no root, no GNU tar) is refused here, before anything is created.
 import { randomBytes } from 'node:crypto'
 import { SiError } from '../core/core.ts'
-import { parseBlkid, parseLsblk, parseSfdisk, type BlockDevices } from './block-devices.ts'
+import { parseBlkid } from '../host/host.ts'
+import { parseLsblk, parseSfdisk, type BlockDevices } from './block-devices.ts'
 import type { GoldenClient } from './golden-client.ts'
 import { parseDf, parseMountInfo, parseSwaps, type Mount, type Swap } from './mounts.ts'
 import { probeScript } from './probe-script.ts'

@@ -1,11 +1,11 @@
 // Collects manifest entries into an EntryTable while the manifest is being read, so that the entries
 // themselves never exist all at once.
 import { SiError } from '../core/core.ts'
-import type { EntryType, ManifestEntry } from '../image/image.ts'
-import { encodeDetails, ENTRY_KINDS, type EntryTable } from './entry-table.ts'
+import { ENTRY_TYPES, type EntryType, type ManifestEntry } from '../image/image.ts'
+import { encodeDetails, type EntryTable } from './entry-table.ts'
 
 const KIND_NUMBERS = Object.fromEntries(
-  ENTRY_KINDS.map((kind, number) => [kind, number]),
+  ENTRY_TYPES.map((kind, number) => [kind, number]),
 ) as Readonly<Record<EntryType, number>>
 
 /** Uint32 positions bound the bytes of all paths, and of all details, together. */

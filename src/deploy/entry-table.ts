@@ -1,24 +1,14 @@
 // The image's entries and where their bytes lie in the tar, as columns of numbers over shared memory: all
 // worker threads read the same copy, and half a million files stay below a hundred megabytes.
 // Invariant: segments are sorted by tar offset and do not overlap.
-import type { EntryType } from '../image/image.ts'
-
-/** `kinds` holds an index into this list. */
-export const ENTRY_KINDS = [
-  'file',
-  'directory',
-  'symlink',
-  'hardlink',
-  'character',
-  'block',
-  'fifo',
-] as const satisfies readonly EntryType[]
+import { ENTRY_TYPES, type EntryType } from '../image/image.ts'
 
 export interface EntryTable {
   readonly count: number
   readonly paths: Uint8Array
   /** count + 1 positions in `paths`. */
   readonly pathStart: Uint32Array
+  /** Indexes into ENTRY_TYPES. */
   readonly kinds: Uint8Array
   readonly modes: Uint16Array
   readonly uids: Uint32Array
@@ -56,7 +46,7 @@ export function entryPath(table: EntryTable, entry: number): Buffer {
 }
 
 export function entryKind(table: EntryTable, entry: number): EntryType {
-  return ENTRY_KINDS[table.kinds[entry] ?? 0] ?? 'file'
+  return ENTRY_TYPES[table.kinds[entry] ?? 0] ?? 'file'
 }
 
 export function entryMtimeNs(table: EntryTable, entry: number): bigint {

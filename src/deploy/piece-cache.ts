@@ -1,13 +1,14 @@
 // The compressed pieces of a running deployment, kept for the neighbours: in RAM up to a budget, the rest
 // in one unlinked file on the target, which vanishes with the process whatever ends it.
 // Invariant: a piece is readable from the moment its worker has said so, and never changes.
-import { closeSync, constants, openSync, read, readSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, read, readSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { SiError } from '../core/core.ts'
 import { memfdCreate } from '../host/host.ts'
 import type { PieceStore } from '../swarm/swarm.ts'
 import { targetError } from './target-error.ts'
+import { writeFully } from './write-fully.ts'
 
 /** What workers need to store pieces; goes through the thread boundary. */
 export interface PieceCacheShare {
@@ -82,9 +83,7 @@ export function storePiece(share: PieceCacheShare, piece: number, bytes: Uint8Ar
   if ((share.slotOfPiece[piece] ?? -1) >= 0) return
   const slot = Atomics.add(share.slotsUsed, 0, 1)
   const { fd, position } = placeOfSlot(share, slot)
-  for (let done = 0; done < bytes.length;) {
-    done += writeSync(fd, bytes, done, bytes.length - done, position + done)
-  }
+  writeFully(fd, bytes, position)
   Atomics.store(share.slotOfPiece, piece, slot)
 }
 

@@ -1,11 +1,12 @@
 // Puts ranges of the tar where they belong: into the final files, in any order, at most one file open.
 // Every file is created 0600 and without following a symlink; one whose data came in one go gets its
 // metadata at once, all others are left to the finishing. Synchronous: it runs in piece workers.
-import { closeSync, constants, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { findSegment, entryPath, isOneSegment, type EntryTable } from './entry-table.ts'
 import { setFileMetadata, type NoteLoss } from './entry-metadata.ts'
 import { joinPath, withUsablePath } from './target-path.ts'
 import { onEntry } from './target-error.ts'
+import { writeFully } from './write-fully.ts'
 
 export interface TargetWriterOptions {
   readonly root: Buffer
@@ -90,11 +91,5 @@ export function createTargetWriter(options: TargetWriterOptions): TargetWriter {
       expectedTarOffset = -1
       close()
     },
-  }
-}
-
-function writeFully(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length;) {
-    done += writeSync(fd, bytes, done, bytes.length - done, position + done)
   }
 }

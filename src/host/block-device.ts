@@ -115,16 +115,22 @@ export async function readSignature(
   return parseBlkidExport(result.stdout)
 }
 
-/** Parses `blkid -o export`: KEY=value lines with shell escapes. */
-export function parseBlkidExport(text: string): Signature | null {
-  const values = new Map<string, string>()
+export type BlkidValues = Readonly<Partial<Record<string, string>>>
+
+/** `blkid -o export`: KEY=value lines, values with backslashes before special characters. */
+export function parseBlkid(text: string): BlkidValues {
+  const values: Record<string, string> = {}
   for (const line of text.split('\n')) {
-    const at = line.indexOf('=')
-    if (at > 0) values.set(line.slice(0, at), line.slice(at + 1).replace(/\\(.)/g, '$1'))
+    const match = /^([A-Z][A-Z0-9_]*)=(.*)$/.exec(line)
+    if (match?.[1] !== undefined) values[match[1]] = (match[2] ?? '').replace(/\\(.)/g, '$1')
   }
-  const type = values.get('TYPE')
-  if (type === undefined) return null
-  return { type, label: values.get('LABEL') ?? '', uuid: values.get('UUID') ?? '' }
+  return values
+}
+
+/** What `blkid -o export` says of a file system; null when it names no type. */
+export function parseBlkidExport(text: string): Signature | null {
+  const { TYPE: type, LABEL: label = '', UUID: uuid = '' } = parseBlkid(text)
+  return type === undefined ? null : { type, label, uuid }
 }
 
 /** Parses `sfdisk --json`; null when it describes no partition table. */

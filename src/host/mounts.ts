@@ -62,10 +62,9 @@ export async function unmount(directory: string): Promise<void> {
   await run('umount', ['--', directory])
 }
 
-function unescapeOctal(text: string): string {
-  if (!text.includes('\\')) return text
-  const latin1 = text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(parseInt(octal, 8)),
+/** The kernel writes blanks and backslashes in paths as `\040` (proc_pid_mountinfo(5), fstab(5)). */
+export function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
   )
-  return latin1
 }

@@ -2,7 +2,7 @@
 export type { ChunkTable } from './chunk-table.ts'
 export { chunkingFor, type ChunkingParameters } from './chunker.ts'
 export { imageFilesOf, type FilePieces, type ImageFilePieces } from './image-torrent.ts'
-export type { EntryType, ManifestEntry, Xattr } from './manifest-entry.ts'
+export { ENTRY_TYPES, type EntryType, type ManifestEntry, type Xattr } from './manifest-entry.ts'
 export {
   parseManifestHeader,
   type DiskLayout,

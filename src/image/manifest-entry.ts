@@ -2,8 +2,17 @@
 // Invariant: a path is relative to the root of the image, bytes, without leading `./` or trailing `/`.
 import type { SparseExtent } from './sparse-map.ts'
 
-export type EntryType =
-  'file' | 'directory' | 'symlink' | 'hardlink' | 'character' | 'block' | 'fifo'
+export const ENTRY_TYPES = [
+  'file',
+  'directory',
+  'symlink',
+  'hardlink',
+  'character',
+  'block',
+  'fifo',
+] as const
+
+export type EntryType = (typeof ENTRY_TYPES)[number]
 
 export interface Xattr {
   readonly name: string

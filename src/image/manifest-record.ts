@@ -3,20 +3,12 @@
 import { isUtf8 } from 'node:buffer'
 import { SiError } from '../core/core.ts'
 import type { ChunkRecord } from './chunk-table.ts'
-import type { EntryType, ManifestEntry, Xattr } from './manifest-entry.ts'
+import { ENTRY_TYPES, type EntryType, type ManifestEntry, type Xattr } from './manifest-entry.ts'
 import { sparseFault, type SparseExtent } from './sparse-map.ts'
 
 type JsonRecord = Readonly<Record<string, unknown>>
 
-const ENTRY_TYPES: ReadonlySet<string> = new Set<EntryType>([
-  'file',
-  'directory',
-  'symlink',
-  'hardlink',
-  'character',
-  'block',
-  'fifo',
-])
+const KNOWN_TYPES: ReadonlySet<string> = new Set(ENTRY_TYPES)
 
 const ID_MAX = 0xffff_fffe
 const DEVICE_MAJOR_MAX = 0xfff
@@ -25,7 +17,7 @@ const XATTR_NAME_MAX_BYTES = 255
 const XATTR_VALUE_MAX_BYTES = 64 * 1024
 
 export function isEntryType(type: unknown): type is EntryType {
-  return typeof type === 'string' && ENTRY_TYPES.has(type)
+  return typeof type === 'string' && KNOWN_TYPES.has(type)
 }
 
 export function manifestError(reason: string): SiError {

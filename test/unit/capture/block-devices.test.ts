@@ -2,12 +2,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import {
-  parseBlkid,
-  parseLsblk,
-  parseSfdisk,
-  partitionFromBlkid,
-} from '../../../src/capture/block-devices.ts'
+import { parseLsblk, parseSfdisk, partitionFromBlkid } from '../../../src/capture/block-devices.ts'
+import { parseBlkid } from '../../../src/host/host.ts'
 
 const SFDISK = {
   partitiontable: {
