@@ -20,15 +20,20 @@ iproute2            ip, tc: the network of the demo
 libcap2-bin         setcap: file capabilities on the golden client
 mktorrent           torrents made by somebody else
 mount               mount, umount, losetup
+nginx-light         an origin over HTTP: web seed, plain download
+opentracker         a foreign tracker
 openssh-client      ssh, ssh-keygen: capture
 openssh-server      sshd: capture tests
 procps              ps: memory figures
+python3-libtorrent  a foreign BitTorrent client, and the engine that ours is measured against
 rsync               compares the deployed trees with the golden one
+rtorrent            a foreign BitTorrent client
 shellcheck          lints the shell scripts
 strace              proves how files are opened
 tar                 GNU tar
 time                measures what the benchmarks run
 transmission-cli    a second foreign BitTorrent client
+transmission-daemon a foreign BitTorrent client under remote control
 util-linux          lsblk, blkid, partx, unshare
 xfsprogs            mkfs.xfs
 zstd                reads images without us
