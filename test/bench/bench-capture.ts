@@ -1,12 +1,12 @@
 // Capture of a local tree against `tar -c | zstd -3 -T2` of the very same tree, both from a warm cache.
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { BenchOptions } from './bench.ts'
+import type { CompetitionOptions } from './report.ts'
 import { copyGoldenTree, SI } from './golden-tree.ts'
 import { compete, type Row } from './measure.ts'
 import { withScope } from '../lab/scope.ts'
 
-export async function benchCapture(options: BenchOptions): Promise<readonly Row[]> {
+export async function benchCapture(options: CompetitionOptions): Promise<readonly Row[]> {
   return withScope(async ({ directory }) => {
     const golden = await copyGoldenTree(directory, options.sources)
     const repository = join(directory, 'repository')

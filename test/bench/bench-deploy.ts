@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { mkdir, readFile, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { once } from 'node:events'
-import type { BenchOptions } from './bench.ts'
+import type { CompetitionOptions } from './report.ts'
 import { copyGoldenTree, SI } from './golden-tree.ts'
 import { compete, runQuietly, type Row } from './measure.ts'
 import { createLoopDisk } from '../lab/loop-disk.ts'
@@ -15,7 +15,7 @@ const HTTP_PORT = 18_080
 const PEER_PORT = 16_881
 const DISK_BYTES = 8 * 2 ** 30
 
-export async function benchDeploy(options: BenchOptions): Promise<readonly Row[]> {
+export async function benchDeploy(options: CompetitionOptions): Promise<readonly Row[]> {
   return withScope(async (scope) => {
     const { directory } = scope
     const golden = await copyGoldenTree(directory, options.sources)
