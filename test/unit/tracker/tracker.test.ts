@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test, { type TestContext } from 'node:test'
+import { systemClock } from '../../../src/core/core.ts'
 import { decodeBencode, parseInfoHash, type BencodeValue } from '../../../src/torrent/torrent.ts'
 import { createTracker, type TrackerOptions } from '../../../src/tracker/tracker.ts'
 
@@ -66,12 +67,65 @@ test('createTracker() forgets a peer that stops', async (t) => {
 })
 
 test('createTracker() drops a peer that missed three announces', async (t) => {
-  const { announce, tracker } = await serve(t, { ...OPTIONS, intervalMs: 20_000 })
-  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  let nowMs = 0
+  const clock = { ...systemClock, monotonicMs: () => nowMs }
+  const { announce, tracker } = await serve(t, { ...OPTIONS, intervalMs: 20_000, clock })
   await announce({ port: 1001 })
-  t.mock.timers.tick(60_001)
+  nowMs = 60_000
+  assert.equal(tracker.peerCount(KNOWN), 1)
+  nowMs = 60_001
   assert.equal(tracker.peerCount(KNOWN), 0)
   assert.deepEqual(peersOf(await announce({ port: 1002 })), [])
+})
+
+test('createTracker() prefers peers of the same rack and always tells some of others', async (t) => {
+  const { announce } = await serve(t, { ...OPTIONS, seederPort: () => 6881 })
+  for (let port = 1000; port < 1060; port++) {
+    await announce({ port, extra: `&rack=${port % 2 === 0 ? 'row%202' : 'r1'}` })
+  }
+  const isSameRack = (peer: string) => Number(peer.split(':')[1]) % 2 === 0
+  const answer = await announce({ port: 1060, extra: '&rack=row%202&numwant=50' })
+  const [seeder, ...peers] = peersOf(answer)
+  assert.equal(seeder, '127.0.0.1:6881')
+  assert.equal(peers.length, 15)
+  assert.equal(peers.filter(isSameRack).length, 10)
+})
+
+test('createTracker() does not take what is no name for a rack', async (t) => {
+  const { announce } = await serve(t, OPTIONS)
+  const bad = ['&rack=', '&rack=%00', `&rack=${'x'.repeat(65)}`, '&rack=r0&rack=r0', '&rack=%c3%a4']
+  for (let port = 1000; port < 1100; port++) {
+    await announce({ port, extra: port < 1006 ? '&rack=r0' : (bad[port % bad.length] ?? '') })
+  }
+  for (const extra of bad) {
+    const near = peersOf(await announce({ port: 1200, extra })).filter(
+      (peer) => Number(peer.split(':')[1]) < 1006,
+    )
+    assert.ok(near.length < 6, extra)
+  }
+  const near = peersOf(await announce({ port: 1200, extra: '&rack=r0' })).filter(
+    (peer) => Number(peer.split(':')[1]) < 1006,
+  )
+  assert.equal(near.length, 6)
+})
+
+test('createTracker() tells seeders of leechers only, and nobody of nobody', async (t) => {
+  const { announce } = await serve(t, OPTIONS)
+  await announce({ port: 1001, left: 0 })
+  await announce({ port: 1002, left: 7 })
+  assert.deepEqual(peersOf(await announce({ port: 1003, left: 0 })), ['127.0.0.1:1002'])
+  assert.equal(peersOf(await announce({ port: 1004 })).length, 3)
+  const done = await announce({ port: 1002, left: 0, extra: '&event=completed' })
+  assert.deepEqual(peersOf(done), ['127.0.0.1:1004'])
+  assert.equal(done.get('complete'), 3)
+  assert.deepEqual(peersOf(await announce({ port: 1004, extra: '&numwant=-5' })), [])
+})
+
+test('createTracker() refuses an event that does not exist', async (t) => {
+  const { announce, tracker } = await serve(t, OPTIONS)
+  const answer = await announce({ port: 1001, extra: '&event=exploded' })
+  assert.equal(String(answer.get('failure reason')), 'invalid event')
+  assert.equal(tracker.peerCount(KNOWN), 0)
 })
 
 test('createTracker() puts two first announces at one moment into one swarm', async (t) => {
