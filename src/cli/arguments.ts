@@ -1,7 +1,7 @@
 // Values of options: parsers that commander can call, and options that several commands share.
 import { availableParallelism } from 'node:os'
 import { InvalidArgumentError, Option } from 'commander'
-import { parseDuration, parseSize, SiError } from '../core/core.ts'
+import { parseDuration, parseRate, parseSize, SiError } from '../core/core.ts'
 
 /** Turns a parser that throws SiError into one whose failure commander reports with the option's name. */
 export function argument<T>(parse: (text: string) => T): (text: string) => T {
@@ -56,6 +56,27 @@ export const portOption = (flag: string, description: string, env: string, value
 
 export const sizeOption = (flags: string, description: string, env: string) =>
   new Option(flags, description).env(env).argParser(argument(parseSize))
+
+export const uploadLimitOption = () =>
+  rateOption('--upload-limit <rate>', 'send pieces no faster than this', 'SI_UPLOAD_LIMIT')
+
+export const downloadLimitOption = () =>
+  rateOption('--download-limit <rate>', 'fetch pieces no faster than this', 'SI_DOWNLOAD_LIMIT')
+
+const rateOption = (flags: string, description: string, env: string) =>
+  new Option(flags, `${description}, such as 20MiB/s`)
+    .env(env)
+    .argParser(argument(parseLimit))
+    .default(undefined, 'unlimited')
+
+/** undefined: unlimited. */
+function parseLimit(text: string): number | undefined {
+  const bytesPerSecond = parseRate(text)
+  if (bytesPerSecond !== 0) return bytesPerSecond
+  throw new SiError('ERR_SI_USAGE', 'A limit of 0 would let nothing pass', {
+    hint: 'Write a rate such as 20MiB/s, or the word unlimited',
+  })
+}
 
 export const durationOption = (flags: string, description: string, env: string) =>
   new Option(flags, description).env(env).argParser(argument(parseDuration))

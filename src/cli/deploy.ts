@@ -4,11 +4,13 @@ import type { DeployOptions, DeployPlan, DeployReport } from '../deploy/deploy.t
 import {
   collect,
   collectUrl,
+  downloadLimitOption,
   durationOption,
   jsonOption,
   portOption,
   sizeOption,
   threadsOption,
+  uploadLimitOption,
 } from './arguments.ts'
 import { createCommandProgress } from './command-progress.ts'
 import { createCommand } from './command.ts'
@@ -30,6 +32,8 @@ interface DeployFlags {
   readonly host?: string
   readonly port: number
   readonly pieceCache?: number
+  readonly uploadLimit?: number
+  readonly downloadLimit?: number
   readonly threads: number
   readonly json?: true
 }
@@ -68,6 +72,8 @@ export function createDeployCommand(io: Io): Command {
         'SI_PIECE_CACHE',
       ),
     )
+    .addOption(uploadLimitOption())
+    .addOption(downloadLimitOption())
     .addOption(threadsOption(MOST_THREADS))
     .addOption(jsonOption())
     .action((flags: DeployFlags) => runDeploy(flags, io))
@@ -87,6 +93,8 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
     dryRun: flags.dryRun === true,
     threads: flags.threads,
     pieceCacheBytes: flags.pieceCache,
+    uploadBytesPerSecond: flags.uploadLimit,
+    downloadBytesPerSecond: flags.downloadLimit,
   }
   try {
     await deploy(

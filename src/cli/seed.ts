@@ -9,6 +9,7 @@ import {
   jsonOption,
   portOption,
   repositoryOption,
+  uploadLimitOption,
 } from './arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
@@ -22,6 +23,7 @@ interface SeedFlags {
   readonly tracker: readonly string[]
   readonly host: string
   readonly port: number
+  readonly uploadLimit?: number
   readonly for: number
   readonly json?: true
 }
@@ -49,6 +51,7 @@ export function createSeedCommand(io: Io): Command {
         'never',
       ),
     )
+    .addOption(uploadLimitOption())
     .addOption(jsonOption())
     .action((images: readonly string[], flags: SeedFlags) => runSeed(images, flags, io))
 }
@@ -58,8 +61,11 @@ async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Pro
   const log = createCommandLog(io, { command: 'si-seed', json: flags.json === true })
   const sources = await toSources(images, flags)
   await warnWithoutTracker(sources, flags, (message) => log.warn({}, message))
-  const { host, port: peerPort, tracker: trackers } = flags
-  const seeder = await startSeeder({ sources, host, peerPort, trackers, log }, io.signal)
+  const { host, port: peerPort, tracker: trackers, uploadLimit: uploadBytesPerSecond } = flags
+  const seeder = await startSeeder(
+    { sources, host, peerPort, trackers, uploadBytesPerSecond, log },
+    io.signal,
+  )
   log.info({ peerPort: seeder.peerPort }, `seeding ${sources.length} image(s)`)
   if (flags.for === Infinity) await untilInterrupted(io.signal)
   else await delay(flags.for, undefined, { signal: io.signal }).catch(() => {})

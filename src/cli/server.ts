@@ -1,5 +1,5 @@
 // si-server: tracker, seeder of every image in the repository, and HTTP, in the foreground.
-import { jsonOption, portOption, repositoryOption } from './arguments.ts'
+import { jsonOption, portOption, repositoryOption, uploadLimitOption } from './arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
 import type { Io } from './io.ts'
@@ -11,6 +11,7 @@ interface ServerFlags {
   readonly httpPort: number
   readonly peerPort: number
   readonly announceUrl?: string
+  readonly uploadLimit?: number
   readonly json?: true
 }
 
@@ -36,6 +37,7 @@ export function createServerCommand(io: Io): Command {
         'tracker address to write into torrents (default: the address that fetched them)',
       ).env('SI_ANNOUNCE_URL'),
     )
+    .addOption(uploadLimitOption())
     .addOption(jsonOption())
     .action((flags: ServerFlags) => runServer(flags, io))
 }
@@ -51,6 +53,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
       host,
       httpPort: flags.httpPort,
       peerPort: flags.peerPort,
+      uploadBytesPerSecond: flags.uploadLimit,
       ...(announceUrl === undefined ? {} : { announceUrl }),
       log,
     },

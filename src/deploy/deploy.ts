@@ -49,6 +49,8 @@ export async function deploy(
   const download = await startDownload({
     ...{ metainfo, trackers: options.trackers, peers: options.peers, threads: options.threads },
     ...{ host: options.listenHost, port: options.listenPort },
+    uploadBytesPerSecond: options.uploadBytesPerSecond,
+    downloadBytesPerSecond: options.downloadBytesPerSecond,
     pieceCacheBytes: options.pieceCacheBytes ?? (await defaultPieceCacheBytes()),
     onNote: (text) => progress.note(text),
   })

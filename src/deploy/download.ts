@@ -15,6 +15,8 @@ export interface DownloadOptions {
   readonly port: number
   readonly threads: number
   readonly pieceCacheBytes: number
+  readonly uploadBytesPerSecond: number | undefined
+  readonly downloadBytesPerSecond: number | undefined
   readonly onNote: (text: string) => void
 }
 
@@ -108,9 +110,10 @@ async function join(
   cache: PieceCache,
 ): Promise<{ readonly swarm: Swarm; readonly torrent: Torrent }> {
   const { metainfo, host, port, onNote, peers } = options
+  const { uploadBytesPerSecond, downloadBytesPerSecond } = options
   const swarm = await createSwarm({
     ...(host === undefined ? {} : { host }),
-    ...{ port, role: 'node', onNote },
+    ...{ port, role: 'node', uploadBytesPerSecond, downloadBytesPerSecond, onNote },
   })
   const trackers = [...metainfo.trackers, ...options.trackers.map((url) => [url])]
   const have = new Bitfield(metainfo.pieceCount)

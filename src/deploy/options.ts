@@ -23,6 +23,9 @@ export interface DeployOptions {
   readonly threads: number
   /** Memory for compressed pieces; undefined: half of what is free, leaving 512 MiB. */
   readonly pieceCacheBytes: number | undefined
+  /** undefined: unlimited. */
+  readonly uploadBytesPerSecond: number | undefined
+  readonly downloadBytesPerSecond: number | undefined
 }
 
 export interface DeployIo {

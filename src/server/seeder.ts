@@ -20,6 +20,8 @@ export interface SeederOptions {
   readonly peerPort: number
   /** Announced to besides the trackers that the torrents name. */
   readonly trackers: readonly string[]
+  /** undefined: unlimited. */
+  readonly uploadBytesPerSecond?: number | undefined
   readonly log: Log
 }
 
@@ -38,9 +40,11 @@ export async function startSeeder(
   signal: AbortSignal,
 ): Promise<RunningSeeder> {
   throwIfAborted(signal)
-  const { host, peerPort, trackers, log } = options
+  const { host, peerPort, trackers, uploadBytesPerSecond, log } = options
   const onNote = (text: string) => log.info({}, text)
-  const swarm = await createSwarm({ host, port: peerPort, role: 'node', onNote })
+  const swarm = await createSwarm({
+    ...{ host, port: peerPort, role: 'node', uploadBytesPerSecond, onNote },
+  })
   let closing: Promise<void> | undefined
   const closeAll = async () => {
     for (const { close } of seeded) await close()

@@ -25,6 +25,8 @@ export interface ServerOptions {
   /** 0 means any free port, also for `peerPort`. */
   readonly httpPort: number
   readonly peerPort: number
+  /** undefined: unlimited. */
+  readonly uploadBytesPerSecond?: number | undefined
   /**
    * For servers behind address translation, which must keep the ports; its host is then the address
    * of the seeder, too. Left out: torrents name the address by which they were fetched.
@@ -56,13 +58,15 @@ export async function startServer(
 ): Promise<RunningServer> {
   throwIfAborted(signal)
   const { repository, host, log } = options
-  const { announceUrl } = options
+  const { announceUrl, uploadBytesPerSecond } = options
   const seederAddress = announceUrl === undefined ? undefined : await addressOf(announceUrl)
   const closers: (() => void | Promise<void>)[] = []
   const close = createClose(closers)
   try {
     const onNote = (text: string) => log.info({}, text)
-    const swarm = await createSwarm({ host, port: options.peerPort, role: 'server', onNote })
+    const swarm = await createSwarm({
+      ...{ host, port: options.peerPort, role: 'server', uploadBytesPerSecond, onNote },
+    })
     closers.push(() => swarm.close())
     const tracker = createTracker({
       intervalMs: options.announceIntervalMs ?? ANNOUNCE_INTERVAL_MS,

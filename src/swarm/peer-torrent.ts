@@ -6,6 +6,7 @@ import { type Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
 import { type Peer } from './peer.ts'
 import { type Picker } from './picker.ts'
+import { type RequestPicker } from './requester.ts'
 import { type PieceStore } from './store.ts'
 import { type UploadBuffers } from './upload-buffers.ts'
 import { type BlockRange } from './wire.ts'
@@ -18,6 +19,8 @@ export interface PeerTorrent {
   /** What we can serve. */
   readonly have: Bitfield
   readonly picker: Picker
+  /** The picker, behind the download limit if there is one. */
+  readonly requestPicker: RequestPicker
   readonly downloader: Downloader | null
   readonly store: PieceStore
   readonly uploadBuffers: UploadBuffers

@@ -62,7 +62,7 @@ export class Peer implements PickingPeer, WireSink {
     torrent: PeerTorrent,
     link: { readonly key: PeerKey; readonly connection: Connection; readonly handshake: Handshake },
   ) {
-    const { metainfo, clock, picker, downloader } = torrent
+    const { metainfo, clock, requestPicker, downloader } = torrent
     this.#torrent = torrent
     this.key = link.key
     this.connection = link.connection
@@ -89,7 +89,7 @@ export class Peer implements PickingPeer, WireSink {
       downloader === null
         ? undefined
         : new Requester({
-            ...{ peer: this, picker, downloader, clock },
+            ...{ peer: this, picker: requestPicker, downloader, clock },
             pieceLengthBytes: metainfo.pieceLengthBytes,
             request: (range) => this.connection.send({ type: 'request', range }),
             cancel: (range) => this.connection.send({ type: 'cancel', range }),

@@ -27,9 +27,15 @@ const MAX_LATE = 512
 /** New requests go out, several in one write, when this part of the pipeline has drained. */
 const REFILL_BELOW = 0.75
 
+/** What is asked of the picker; a rate limit stands between as one more of the same kind. */
+export type RequestPicker = Pick<
+  Picker,
+  'pick' | 'pickAgain' | 'canBegin' | 'giveBack' | 'forget' | 'unaskedBytes'
+>
+
 export interface RequesterOptions {
   readonly peer: PickingPeer
-  readonly picker: Picker
+  readonly picker: RequestPicker
   readonly downloader: Downloader
   readonly clock: Clock
   readonly pieceLengthBytes: number

@@ -3,13 +3,14 @@
 // Spec: BEP 3, 6, 10, 12, 23, 27; states in STATE.md.
 import { createServer, type Server, type Socket } from 'node:net'
 import { errnoOf, listenError, SiError, systemClock, type Clock } from '../core/core.ts'
+import { createTokenBucket, type TokenBucket } from '../throttle/throttle.ts'
 import { type InfoHash } from '../torrent/torrent.ts'
 import { Connection } from './connection.ts'
 import { type Role } from './extension.ts'
 import { createPeerId, type Handshake } from './handshake.ts'
 import { type AddTorrent, type Torrent } from './torrent-handle.ts'
 import { TorrentSession } from './torrent-session.ts'
-import { createUploadBuffers } from './upload-buffers.ts'
+import { createUploadBuffers, type UploadBuffers } from './upload-buffers.ts'
 
 export { type Role } from './extension.ts'
 export { createPiecePool, type PiecePool, type PiecePoolOptions } from './piece-pool.ts'
@@ -33,6 +34,9 @@ export interface SwarmOptions {
   readonly announceAddress?: string
   /** Connections per torrent. Default 256 for a server, 32 for a node. */
   readonly maxPeers?: number
+  /** All torrents together; unlimited when left out. */
+  readonly uploadBytesPerSecond?: number | undefined
+  readonly downloadBytesPerSecond?: number | undefined
   readonly clock?: Clock
   /** Uniform in [0, 1); for tests. */
   readonly random?: () => number
@@ -51,6 +55,9 @@ export interface Swarm {
 /** Memory for outgoing payload, all torrents and peers together: 32 x 1 MiB. */
 const UPLOAD_BUFFER_BYTES = 2 ** 20
 const UPLOAD_BUFFERS = 32
+
+/** Below an upload limit, so that payload flows evenly: the least burst of a bucket. */
+const LIMITED_BUFFER_BYTES = 256 * 1024
 
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
@@ -72,10 +79,9 @@ class ListeningSwarm implements Swarm {
   readonly #server: Server
   readonly #torrents = new Map<InfoHash, TorrentSession>()
   readonly #unknown = new Set<Connection>()
-  readonly #uploadBuffers = createUploadBuffers({
-    bufferBytes: UPLOAD_BUFFER_BYTES,
-    buffers: UPLOAD_BUFFERS,
-  })
+  readonly #uploadBuffers: UploadBuffers
+  readonly #uploadLimit: TokenBucket | undefined
+  readonly #downloadLimit: TokenBucket | undefined
   #port = 0
   #closed: Promise<void> | undefined
 
@@ -84,8 +90,20 @@ class ListeningSwarm implements Swarm {
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? Math.random
     this.#peerId = createPeerId(this.#random)
+    this.#uploadLimit = this.#createLimit(options.uploadBytesPerSecond)
+    this.#downloadLimit = this.#createLimit(options.downloadBytesPerSecond)
+    const isLimited = this.#uploadLimit !== undefined
+    this.#uploadBuffers = createUploadBuffers({
+      bufferBytes: isLimited ? LIMITED_BUFFER_BYTES : UPLOAD_BUFFER_BYTES,
+      buffers: UPLOAD_BUFFERS,
+    })
     this.#server = createServer({ pauseOnConnect: true, noDelay: true })
     this.#server.on('connection', (socket) => this.#onConnection(socket))
+  }
+
+  #createLimit(bytesPerSecond: number | undefined): TokenBucket | undefined {
+    if (bytesPerSecond === undefined) return undefined
+    return createTokenBucket({ bytesPerSecond, clock: this.#clock })
   }
 
   get port(): number {
@@ -133,6 +151,7 @@ class ListeningSwarm implements Swarm {
     const session = new TorrentSession(options, {
       ...{ role, announceAddress, peerId: this.#peerId, listenPort: this.#port },
       ...{ clock: this.#clock, random: this.#random, uploadBuffers: this.#uploadBuffers },
+      ...{ uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit },
       maxPeers: this.#options.maxPeers ?? (role === 'server' ? 256 : 32),
       onNote: onNote ?? (() => {}),
       onClosed: () => this.#torrents.delete(infoHash),

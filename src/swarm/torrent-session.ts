@@ -2,6 +2,7 @@
 // this thread, in the order of events; files are read by the thread pool and written by the piece
 // workers only. A piece is announced to others only after a worker has written it. States: STATE.md.
 import { SiError, type Clock } from '../core/core.ts'
+import { type TokenBucket } from '../throttle/throttle.ts'
 import { pieceSizeBytes, type Bitfield } from '../torrent/torrent.ts'
 import { parseEndpoint, type Connection } from './connection.ts'
 import { Downloader } from './downloader.ts'
@@ -10,10 +11,13 @@ import { type Handshake } from './handshake.ts'
 import { PeerSet } from './peer-set.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { type PeerKey } from './begun-piece.ts'
+import { pacePicks } from './paced-picker.ts'
+import { paceReads } from './paced-store.ts'
 import { Picker } from './picker.ts'
 import { PieceWaiters } from './piece-waiters.ts'
 import { type PiecePool } from './piece-pool.ts'
 import { RateMeter } from './pipeline.ts'
+import { type RequestPicker } from './requester.ts'
 import { type AddTorrent, type Torrent, type TorrentStats } from './torrent-handle.ts'
 import { createTrackerClient, type TrackerClient } from './tracker-client.ts'
 import { type UploadBuffers } from './upload-buffers.ts'
@@ -28,6 +32,9 @@ export interface SessionContext {
   readonly clock: Clock
   readonly random: () => number
   readonly uploadBuffers: UploadBuffers
+  /** undefined: as fast as it goes. */
+  readonly uploadLimit: TokenBucket | undefined
+  readonly downloadLimit: TokenBucket | undefined
   readonly onNote: (text: string) => void
   readonly onClosed: () => void
 }
@@ -53,6 +60,7 @@ export class TorrentSession implements Torrent {
   readonly #downloadMeter: RateMeter
   readonly #uploadMeter: RateMeter
   readonly #counters = { down: 0, up: 0, fromServer: 0, fromPeers: 0, wasted: 0, bad: 0 }
+  readonly #closing = new AbortController()
   #leftBytes: number
   #hasFailed = false
   #willFill = false
@@ -136,6 +144,7 @@ export class TorrentSession implements Torrent {
   }
 
   async #shutDown(): Promise<void> {
+    this.#closing.abort()
     this.#cancelTick()
     this.#stopListening()
     this.#waiters.fail(new SiError('ERR_SI_ABORTED', 'The torrent was closed'))
@@ -174,15 +183,27 @@ export class TorrentSession implements Torrent {
     })
   }
 
+  #requestPicker(): RequestPicker {
+    const { downloadLimit } = this.#context
+    if (downloadLimit === undefined) return this.#picker
+    return pacePicks(this.#picker, downloadLimit, () => this.#fillSoon())
+  }
+
   /** This torrent as its peers see it. */
   #peerTorrent(): PeerTorrent {
-    const { metainfo, store } = this.#options
-    const { role, listenPort, clock, uploadBuffers, onNote } = this.#context
+    const { metainfo } = this.#options
+    const { role, listenPort, clock, uploadBuffers, uploadLimit, onNote } = this.#context
+    const { signal } = this.#closing
+    const store =
+      uploadLimit === undefined
+        ? this.#options.store
+        : paceReads(this.#options.store, uploadLimit, signal)
     const peerCount = () => this.#peers.size
     const canDownload = () => this.#canDownload
     return {
       ...{ metainfo, store, role, listenPort, clock, uploadBuffers },
       ...{ have: this.#have, picker: this.#picker, downloader: this.#downloader },
+      requestPicker: this.#requestPicker(),
       get peerCount() {
         return peerCount()
       },

@@ -140,6 +140,8 @@ export function deployOptions(
   return {
     ...{ torrent: image.torrentPath, target, trackers: [], peers: [] },
     ...{ listenHost: '127.0.0.1', listenPort: 0, seedForMs: 0, dryRun: false, threads: 2 },
+    uploadBytesPerSecond: undefined,
+    downloadBytesPerSecond: undefined,
     pieceCacheBytes: 64 * 2 ** 20,
     ...changes,
   }

@@ -45,6 +45,8 @@ export interface SeedOptions extends Pick<SwarmOptions, 'role'> {
   readonly peers: readonly string[]
   readonly host: string
   readonly port: number
+  readonly uploadBytesPerSecond: number
+  readonly downloadBytesPerSecond: number
 }
 
 export interface GetOptions extends SeedOptions {
@@ -125,6 +127,7 @@ async function startSeeder(
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     role: options.role ?? 'server',
+    uploadBytesPerSecond: options.uploadBytesPerSecond,
     onNote: (text) => notes.push(text),
   })
   const files = await openFileStore(options.metainfo, options.directory)
@@ -169,6 +172,8 @@ async function startGetter(
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     role: 'node',
+    uploadBytesPerSecond: options.uploadBytesPerSecond,
+    downloadBytesPerSecond: options.downloadBytesPerSecond,
     onNote: (text) => notes.push(text),
   })
   const torrent = swarm.add({

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isSiError, SiError, type Clock } from '../../../src/core/core.ts'
+import { isSiError, SiError } from '../../../src/core/core.ts'
 import { createTrackerClient } from '../../../src/swarm/tracker-client.ts'
 import {
   announceUrl,
@@ -11,6 +11,7 @@ import {
   type AnnounceReply,
 } from '../../../src/swarm/tracker-request.ts'
 import { encodeBencode, parseInfoHash } from '../../../src/torrent/torrent.ts'
+import { fakeClock } from '../../lab/fake-clock.ts'
 
 const refused = (error: unknown) => isSiError(error, 'ERR_SI_TRACKER')
 
@@ -93,35 +94,6 @@ test('parseAnnounceReply() throws nothing but ERR_SI_TRACKER', () => {
     { numRuns: 1000 },
   )
 })
-
-/** Time that stands still until it is moved; timers fire in order. */
-function fakeClock(): Clock & { advance(durationMs: number): Promise<void> } {
-  let nowMs = 0
-  let timers: { atMs: number; callback: () => void }[] = []
-  return {
-    monotonicMs: () => nowMs,
-    now: () => new Date(nowMs),
-    schedule(delayMs, callback) {
-      const timer = { atMs: nowMs + delayMs, callback }
-      timers.push(timer)
-      return () => (timers = timers.filter((other) => other !== timer))
-    },
-    async advance(durationMs) {
-      const untilMs = nowMs + durationMs
-      for (;;) {
-        const next = timers
-          .filter((timer) => timer.atMs <= untilMs)
-          .toSorted((a, b) => a.atMs - b.atMs)[0]
-        if (next === undefined) break
-        timers = timers.filter((timer) => timer !== next)
-        nowMs = next.atMs
-        next.callback()
-        for (let turn = 0; turn < 20; turn++) await Promise.resolve()
-      }
-      nowMs = untilMs
-    },
-  }
-}
 
 function scripted(answer: (tracker: string) => Partial<AnnounceReply> | Error) {
   const clock = fakeClock()
