@@ -5,6 +5,7 @@ import type { PiecePool, Swarm, Torrent } from '../swarm/swarm.ts'
 import { imageFilesOf } from '../image/image.ts'
 import { Bitfield, type Metainfo } from '../torrent/torrent.ts'
 import { createPieceCache, type PieceCache } from './piece-cache.ts'
+import { slabSlots } from './slab-slots.ts'
 import type { DeployTasks, DeployWorkerData, ManifestTables } from './worker-protocol.ts'
 
 export interface DownloadOptions {
@@ -44,11 +45,6 @@ export interface Download {
   close(): Promise<void>
 }
 
-/** Bounds the memory that pieces on their way take; a few slots per worker keep it busy. */
-const SLAB_BYTES = 32 * 2 ** 20
-const MIN_SLOTS = 4
-const MAX_SLOTS = 64
-
 const WORKER = new URL(
   import.meta.url.endsWith('.ts') ? './deploy-worker.ts' : './deploy-worker.js',
   import.meta.url,
@@ -65,11 +61,7 @@ export async function startDownload(options: DownloadOptions): Promise<Download>
   )
   const cache = createPieceCache({ pieceLengthBytes, pieceCount, memorySlots })
   const isWritten = new Uint8Array(new SharedArrayBuffer(pieceCount))
-  const slots = Math.floor(SLAB_BYTES / pieceLengthBytes)
-  const slab = createSlab({
-    slotBytes: pieceLengthBytes,
-    slots: Math.min(MAX_SLOTS, Math.max(MIN_SLOTS, slots)),
-  })
+  const slab = createSlab({ slotBytes: pieceLengthBytes, slots: slabSlots(pieceLengthBytes) })
   const { manifest, pack } = files
   const workerData: DeployWorkerData = {
     ...{ cache: cache.share, pieceHashes: Uint8Array.from(pieceHashes), isWritten },

@@ -5,11 +5,12 @@
 import { SiError, type Clock } from '../core/core.ts'
 import { Candidates, type Ending, type Endpoint } from './candidates.ts'
 import { chooseUnchoked } from './choker.ts'
-import { Connection, formatEndpoint } from './connection.ts'
+import { formatEndpoint } from './connection.ts'
 import { type Handshake } from './handshake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { Peer } from './peer.ts'
 import { type PeerKey } from './begun-piece.ts'
+import { type PeerLink, type Surroundings } from './surroundings.ts'
 
 export interface PeerSetOptions {
   readonly torrent: PeerTorrent
@@ -18,6 +19,7 @@ export interface PeerSetOptions {
   readonly maxPeers: number
   readonly clock: Clock
   readonly random: () => number
+  readonly dial: Surroundings['dial']
   /** False: only static peers are dialled, since nothing more is needed. */
   readonly needsPeers: () => boolean
 }
@@ -54,7 +56,7 @@ interface Member {
 }
 
 interface Dial {
-  readonly connection: Connection
+  readonly connection: PeerLink
   readonly address: string
   readonly sinceMs: number
 }
@@ -95,7 +97,7 @@ export class PeerSet {
   }
 
   /** An incoming connection asked for this torrent; closes it when it is not welcome. */
-  accept(connection: Connection, handshake: Handshake): void {
+  accept(connection: PeerLink, handshake: Handshake): void {
     if (this.#isClosed || !this.#isWelcome(connection, handshake)) return connection.close()
     if (!this.#makeRoom(connection.remoteHost)) return connection.close()
     connection.sendHandshake(this.#options.handshake)
@@ -179,8 +181,8 @@ export class PeerSet {
   }
 
   #connect(endpoint: Endpoint, nowMs: number): void {
-    const { clock, handshake } = this.#options
-    const connection = Connection.dial(
+    const { clock, handshake, dial: open } = this.#options
+    const connection = open(
       endpoint,
       {
         onHandshake: (theirs) => {
@@ -220,7 +222,7 @@ export class PeerSet {
     this.#admit(connection, theirs, address)
   }
 
-  #isBarred(connection: Connection, peerId: string): boolean {
+  #isBarred(connection: PeerLink, peerId: string): boolean {
     const liars = this.#liarsByHost.get(connection.remoteHost) ?? 0
     return (
       peerId === this.#options.handshake.peerId ||
@@ -230,7 +232,7 @@ export class PeerSet {
   }
 
   /** Neither ourselves nor banned nor here already; may close the older of two connections. */
-  #isWelcome(connection: Connection, theirs: Handshake): boolean {
+  #isWelcome(connection: PeerLink, theirs: Handshake): boolean {
     if (this.#isBarred(connection, theirs.peerId)) return false
     const existing = this.#find(identityOf(connection, theirs.peerId))
     if (existing === undefined) return true
@@ -240,7 +242,7 @@ export class PeerSet {
   }
 
   /** Both sides decide alike: of two crossing connections the one that the greater id made stays. */
-  #isPreferred(connection: Connection, existing: Peer): boolean {
+  #isPreferred(connection: PeerLink, existing: Peer): boolean {
     if (connection.isOutgoing === existing.connection.isOutgoing) {
       return existing.connection.silentMs > STALE_MS
     }
@@ -267,7 +269,7 @@ export class PeerSet {
     return true
   }
 
-  #admit(connection: Connection, handshake: Handshake, address: string | undefined): void {
+  #admit(connection: PeerLink, handshake: Handshake, address: string | undefined): void {
     const key = this.#nextKey++
     connection.setOwner({
       onHandshake: () => {},
@@ -304,6 +306,6 @@ export class PeerSet {
 }
 
 /** Whom a connection leads to. */
-function identityOf(connection: Connection, peerId: string): string {
+function identityOf(connection: PeerLink, peerId: string): string {
   return `${peerId}@${connection.remoteHost}`
 }

@@ -8,6 +8,7 @@ import { type InfoHash } from '../torrent/torrent.ts'
 import { Connection } from './connection.ts'
 import { type Role } from './extension.ts'
 import { createPeerId, type Handshake } from './handshake.ts'
+import { systemSurroundings } from './surroundings.ts'
 import { type AddTorrent, type Torrent } from './torrent-handle.ts'
 import { TorrentSession } from './torrent-session.ts'
 import { createUploadBuffers, type UploadBuffers } from './upload-buffers.ts'
@@ -53,8 +54,11 @@ export interface Swarm {
 }
 
 /** Memory for outgoing payload, all torrents and peers together: 32 x 1 MiB. */
-const UPLOAD_BUFFER_BYTES = 2 ** 20
-const UPLOAD_BUFFERS = 32
+export const UPLOAD_BUFFER_BYTES = 2 ** 20
+export const UPLOAD_BUFFERS = 32
+
+/** Connections of one torrent at a time, unless the caller says otherwise. */
+export const MAX_PEERS: Readonly<Record<Role, number>> = { server: 256, node: 32 }
 
 /** Below an upload limit, so that payload flows evenly: the least burst of a bucket. */
 const LIMITED_BUFFER_BYTES = 256 * 1024
@@ -152,7 +156,8 @@ class ListeningSwarm implements Swarm {
       ...{ role, announceAddress, peerId: this.#peerId, listenPort: this.#port },
       ...{ clock: this.#clock, random: this.#random, uploadBuffers: this.#uploadBuffers },
       ...{ uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit },
-      maxPeers: this.#options.maxPeers ?? (role === 'server' ? 256 : 32),
+      surroundings: systemSurroundings,
+      maxPeers: this.#options.maxPeers ?? MAX_PEERS[role],
       onNote: onNote ?? (() => {}),
       onClosed: () => this.#torrents.delete(infoHash),
     })

@@ -4,7 +4,7 @@
 import { SiError, type Clock } from '../core/core.ts'
 import { type TokenBucket } from '../throttle/throttle.ts'
 import { pieceSizeBytes, type Bitfield } from '../torrent/torrent.ts'
-import { parseEndpoint, type Connection } from './connection.ts'
+import { parseEndpoint } from './connection.ts'
 import { Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
 import { type Handshake } from './handshake.ts'
@@ -15,6 +15,7 @@ import { pacePicks } from './paced-picker.ts'
 import { paceReads } from './paced-store.ts'
 import { Picker } from './picker.ts'
 import { PieceWaiters } from './piece-waiters.ts'
+import { type PeerLink, type Surroundings } from './surroundings.ts'
 import { type PiecePool } from './piece-pool.ts'
 import { RateMeter } from './pipeline.ts'
 import { type RequestPicker } from './requester.ts'
@@ -31,6 +32,7 @@ export interface SessionContext {
   readonly maxPeers: number
   readonly clock: Clock
   readonly random: () => number
+  readonly surroundings: Surroundings
   readonly uploadBuffers: UploadBuffers
   /** undefined: as fast as it goes. */
   readonly uploadLimit: TokenBucket | undefined
@@ -87,7 +89,7 @@ export class TorrentSession implements Torrent {
   }
 
   /** An incoming connection asked for this torrent. */
-  accept(connection: Connection, handshake: Handshake): void {
+  accept(connection: PeerLink, handshake: Handshake): void {
     this.#peers.accept(connection, handshake)
   }
 
@@ -173,13 +175,13 @@ export class TorrentSession implements Torrent {
   }
 
   #createPeerSet(): PeerSet {
-    const { clock, random, maxPeers, peerId } = this.#context
+    const { clock, random, maxPeers, peerId, surroundings } = this.#context
     const { infoHash } = this.#options.metainfo
     return new PeerSet({
       torrent: this.#peerTorrent(),
       handshake: { infoHash, peerId, supportsFast: true, supportsExtensions: true },
       needsPeers: () => this.#picker.unfinishedCount > 0 && this.#canDownload,
-      ...{ maxPeers, clock, random },
+      ...{ maxPeers, clock, random, dial: surroundings.dial },
     })
   }
 
@@ -231,7 +233,7 @@ export class TorrentSession implements Torrent {
   }
 
   #createTracker(): TrackerClient {
-    const { peerId, announceAddress, clock, random, listenPort } = this.#context
+    const { peerId, announceAddress, clock, random, listenPort, surroundings } = this.#context
     const { metainfo, trackers } = this.#options
     const key = Math.floor(random() * 2 ** 32).toString(16)
     return createTrackerClient({
@@ -245,7 +247,7 @@ export class TorrentSession implements Torrent {
         peersWanted: this.#closed === undefined ? PEERS_PER_ANNOUNCE : 0,
       }),
       onPeers: (peers) => this.#peers.addEndpoints(peers, { isStatic: false }),
-      ...{ clock, random },
+      ...{ clock, random, send: surroundings.announce },
     })
   }
 
@@ -295,7 +297,7 @@ export class TorrentSession implements Torrent {
   #fillSoon(): void {
     if (this.#willFill || !this.#canDownload) return
     this.#willFill = true
-    setImmediate(() => this.#fill())
+    this.#context.surroundings.soon(() => this.#fill())
   }
 
   #fill(): void {
@@ -307,7 +309,7 @@ export class TorrentSession implements Torrent {
   #chokeSoon(): void {
     if (this.#willChoke || this.#closed !== undefined) return
     this.#willChoke = true
-    setImmediate(() => {
+    this.#context.surroundings.soon(() => {
       this.#willChoke = false
       if (this.#closed === undefined) this.#peers.choke()
     })
