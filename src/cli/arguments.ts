@@ -1,7 +1,7 @@
 // Values of options: parsers that commander can call, and options that several commands share.
 import { availableParallelism } from 'node:os'
 import { InvalidArgumentError, Option } from 'commander'
-import { parseDuration, parseRate, parseSize, SiError } from '../core/core.ts'
+import { parseDuration, parseRackName, parseRate, parseSize, SiError } from '../core/core.ts'
 
 /** Turns a parser that throws SiError into one whose failure commander reports with the option's name. */
 export function argument<T>(parse: (text: string) => T): (text: string) => T {
@@ -53,6 +53,14 @@ export const portOption = (flag: string, description: string, env: string, value
     .env(env)
     .argParser(parseInteger(0, 65535))
     .default(value)
+
+export const rackOption = () =>
+  new Option(
+    '--rack <name>',
+    'where this machine stands: neighbours of the same rack are preferred',
+  )
+    .env('SI_RACK')
+    .argParser(argument(parseRackName))
 
 export const sizeOption = (flags: string, description: string, env: string) =>
   new Option(flags, description).env(env).argParser(argument(parseSize))

@@ -8,6 +8,7 @@ import {
   durationOption,
   jsonOption,
   portOption,
+  rackOption,
   sizeOption,
   threadsOption,
   uploadLimitOption,
@@ -31,6 +32,7 @@ interface DeployFlags {
   readonly peer: readonly string[]
   readonly host?: string
   readonly port: number
+  readonly rack?: string
   readonly pieceCache?: number
   readonly uploadLimit?: number
   readonly downloadLimit?: number
@@ -65,6 +67,7 @@ export function createDeployCommand(io: Io): Command {
     .option('--peer <host:port>', 'peer to connect to at once', collect, [])
     .option('--host <address>', 'address to listen on (default: all)')
     .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))
+    .addOption(rackOption())
     .addOption(
       sizeOption(
         '--piece-cache <size>',
@@ -89,6 +92,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
     peers: flags.peer,
     ...(flags.host === undefined ? {} : { listenHost: flags.host }),
     listenPort: flags.port,
+    rack: flags.rack,
     seedForMs: flags.seedFor,
     dryRun: flags.dryRun === true,
     threads: flags.threads,

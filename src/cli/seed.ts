@@ -8,6 +8,7 @@ import {
   durationOption,
   jsonOption,
   portOption,
+  rackOption,
   repositoryOption,
   uploadLimitOption,
 } from './arguments.ts'
@@ -24,6 +25,7 @@ interface SeedFlags {
   readonly host: string
   readonly port: number
   readonly uploadLimit?: number
+  readonly rack?: string
   readonly for: number
   readonly json?: true
 }
@@ -45,6 +47,7 @@ export function createSeedCommand(io: Io): Command {
     .option('--tracker <url>', "tracker besides the torrent's own", collectUrl, [])
     .option('--host <address>', 'address to listen on', '0.0.0.0')
     .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))
+    .addOption(rackOption())
     .addOption(
       durationOption('--for <time>', 'stop after this time', 'SI_SEED_FOR').default(
         Infinity,
@@ -61,9 +64,9 @@ async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Pro
   const log = createCommandLog(io, { command: 'si-seed', json: flags.json === true })
   const sources = await toSources(images, flags)
   await warnWithoutTracker(sources, flags, (message) => log.warn({}, message))
-  const { host, port: peerPort, tracker: trackers, uploadLimit: uploadBytesPerSecond } = flags
+  const { host, port: peerPort, rack, tracker: trackers } = flags
   const seeder = await startSeeder(
-    { sources, host, peerPort, trackers, uploadBytesPerSecond, log },
+    { sources, host, peerPort, rack, trackers, uploadBytesPerSecond: flags.uploadLimit, log },
     io.signal,
   )
   log.info({ peerPort: seeder.peerPort }, `seeding ${sources.length} image(s)`)

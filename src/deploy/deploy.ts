@@ -48,7 +48,7 @@ export async function deploy(
   }
   const download = await startDownload({
     ...{ metainfo, trackers: options.trackers, peers: options.peers, threads: options.threads },
-    ...{ host: options.listenHost, port: options.listenPort },
+    ...{ host: options.listenHost, port: options.listenPort, rack: options.rack },
     uploadBytesPerSecond: options.uploadBytesPerSecond,
     downloadBytesPerSecond: options.downloadBytesPerSecond,
     pieceCacheBytes: options.pieceCacheBytes ?? (await defaultPieceCacheBytes()),

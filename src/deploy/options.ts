@@ -15,6 +15,8 @@ export interface DeployOptions {
   readonly listenHost?: string
   /** 0: any free port. */
   readonly listenPort: number
+  /** Name of the rack this machine stands in, so that trackers can prefer neighbours from it. */
+  readonly rack?: string | undefined
   /** How long to seed on when the tree is complete; Infinity: until aborted. */
   readonly seedForMs: number
   /** Plan, and stop before anything is written. */

@@ -18,6 +18,8 @@ export interface SeederOptions {
   readonly host: string
   /** 0 means any free port. */
   readonly peerPort: number
+  /** Name of the rack this machine stands in. */
+  readonly rack?: string | undefined
   /** Announced to besides the trackers that the torrents name. */
   readonly trackers: readonly string[]
   /** undefined: unlimited. */
@@ -40,10 +42,10 @@ export async function startSeeder(
   signal: AbortSignal,
 ): Promise<RunningSeeder> {
   throwIfAborted(signal)
-  const { host, peerPort, trackers, uploadBytesPerSecond, log } = options
+  const { host, peerPort, rack, trackers, uploadBytesPerSecond, log } = options
   const onNote = (text: string) => log.info({}, text)
   const swarm = await createSwarm({
-    ...{ host, port: peerPort, role: 'node', uploadBytesPerSecond, onNote },
+    ...{ host, port: peerPort, rack, role: 'node', uploadBytesPerSecond, onNote },
   })
   let closing: Promise<void> | undefined
   const closeAll = async () => {

@@ -33,6 +33,8 @@ export interface SwarmOptions {
   readonly role: Role
   /** What trackers are told to call us at, when that is not where the announce comes from. */
   readonly announceAddress?: string
+  /** Name of the rack this machine stands in, told to trackers, which prefer neighbours from it. */
+  readonly rack?: string | undefined
   /** Connections per torrent. Default 256 for a server, 32 for a node. */
   readonly maxPeers?: number
   /** All torrents together; unlimited when left out. */
@@ -151,9 +153,9 @@ class ListeningSwarm implements Swarm {
     if (this.#torrents.has(infoHash)) {
       throw new SiError('ERR_SI_SWARM', `Cannot add torrent "${name}": it is in the swarm already`)
     }
-    const { role, announceAddress, onNote } = this.#options
+    const { role, announceAddress, rack, onNote } = this.#options
     const session = new TorrentSession(options, {
-      ...{ role, announceAddress, peerId: this.#peerId, listenPort: this.#port },
+      ...{ role, announceAddress, rack, peerId: this.#peerId, listenPort: this.#port },
       ...{ clock: this.#clock, random: this.#random, uploadBuffers: this.#uploadBuffers },
       ...{ uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit },
       surroundings: systemSurroundings,

@@ -29,6 +29,7 @@ export interface SessionContext {
   readonly peerId: string
   readonly listenPort: number
   readonly announceAddress: string | undefined
+  readonly rack: string | undefined
   readonly maxPeers: number
   readonly clock: Clock
   readonly random: () => number
@@ -233,12 +234,12 @@ export class TorrentSession implements Torrent {
   }
 
   #createTracker(): TrackerClient {
-    const { peerId, announceAddress, clock, random, listenPort, surroundings } = this.#context
+    const { peerId, announceAddress, rack, clock, random, listenPort, surroundings } = this.#context
     const { metainfo, trackers } = this.#options
     const key = Math.floor(random() * 2 ** 32).toString(16)
     return createTrackerClient({
       tiers: trackers,
-      identity: { infoHash: metainfo.infoHash, peerId, key, address: announceAddress },
+      identity: { infoHash: metainfo.infoHash, peerId, key, address: announceAddress, rack },
       facts: () => ({
         port: listenPort,
         uploadedBytes: this.#counters.up,

@@ -12,7 +12,7 @@ export type AnnounceFacts = Pick<
 
 export interface TrackerClientOptions {
   readonly tiers: readonly (readonly string[])[]
-  readonly identity: Pick<Announce, 'infoHash' | 'peerId' | 'key' | 'address'>
+  readonly identity: Pick<Announce, 'infoHash' | 'peerId' | 'key' | 'address' | 'rack'>
   readonly facts: () => AnnounceFacts
   readonly onPeers: (peers: readonly Endpoint[]) => void
   readonly clock: Clock
@@ -45,17 +45,31 @@ const DEFAULT_MIN_INTERVAL_MS = 15_000
 
 const FAREWELL_MS = 2000
 
+/** A tracker that failed while another answered is left alone: its silence may cost ten seconds. */
+const FIRST_ASIDE_MS = 20_000
+const LONGEST_ASIDE_MS = 600_000
+
 export function createTrackerClient(options: TrackerClientOptions): TrackerClient {
   return new TieredClient(options)
 }
 
+interface Tracker {
+  readonly url: string
+  /** It knows us: the next announce is a regular one. */
+  isStarted: boolean
+  /** In a row. */
+  failures: number
+  asideUntilMs: number
+}
+
 class TieredClient implements TrackerClient {
   readonly #options: TrackerClientOptions
-  readonly #tiers: string[][]
+  readonly #tiers: Tracker[][]
   readonly #abort = new AbortController()
   #status = 'not announced yet'
   #failures = 0
-  #isStarted = false
+  /** The one that answered last. */
+  #current: Tracker | undefined
   #mustTellCompleted = false
   #minIntervalMs = DEFAULT_MIN_INTERVAL_MS
   #announcedMs = -Infinity
@@ -65,7 +79,11 @@ class TieredClient implements TrackerClient {
 
   constructor(options: TrackerClientOptions) {
     this.#options = options
-    this.#tiers = options.tiers.map((tier) => shuffle(tier, options.random))
+    this.#tiers = options.tiers.map((tier) =>
+      shuffle(tier, options.random).map((url) => ({
+        ...{ url, isStarted: false, failures: 0, asideUntilMs: -Infinity },
+      })),
+    )
     if (this.#tiers.flat().length === 0) this.#status = 'no tracker'
     else this.#schedule(0)
   }
@@ -75,13 +93,13 @@ class TieredClient implements TrackerClient {
   }
 
   completed(): void {
-    this.#mustTellCompleted = this.#isStarted
-    if (this.#isStarted && this.#failures === 0) this.#schedule(0)
+    this.#mustTellCompleted = this.#current !== undefined
+    if (this.#mustTellCompleted && this.#failures === 0) this.#schedule(0)
   }
 
   hurry(): void {
     const earliestMs = this.#announcedMs + this.#minIntervalMs
-    if (!this.#isStarted || this.#failures > 0 || earliestMs >= this.#nextMs) return
+    if (this.#current === undefined || this.#failures > 0 || earliestMs >= this.#nextMs) return
     this.#schedule(Math.max(0, earliestMs - this.#options.clock.monotonicMs()))
   }
 
@@ -89,9 +107,9 @@ class TieredClient implements TrackerClient {
     this.#cancelTimer?.()
     this.#abort.abort()
     await this.#busy
-    const tracker = this.#tiers[0]?.[0]
-    if (!this.#isStarted || tracker === undefined) return
-    this.#isStarted = false
+    const tracker = this.#current
+    this.#current = undefined
+    if (tracker === undefined) return
     try {
       await this.#send(tracker, 'stopped', AbortSignal.timeout(FAREWELL_MS))
     } catch (error) {
@@ -100,7 +118,7 @@ class TieredClient implements TrackerClient {
   }
 
   #schedule(delayMs: number): void {
-    if (this.#abort.signal.aborted || this.#tiers.length === 0) return
+    if (this.#abort.signal.aborted || this.#tiers.flat().length === 0) return
     const { clock } = this.#options
     this.#cancelTimer?.()
     this.#nextMs = clock.monotonicMs() + delayMs
@@ -111,17 +129,19 @@ class TieredClient implements TrackerClient {
 
   /** Asks the trackers in order of their tiers until one answers, then waits. */
   async #round(): Promise<void> {
-    const event = this.#nextEvent()
+    const failed: Tracker[] = []
     let reason = ''
-    for (const tier of this.#tiers) {
-      for (const tracker of [...tier]) {
-        try {
-          const reply = await this.#send(tracker, event, this.#abort.signal)
-          return this.#succeed({ tier, tracker, event, reply })
-        } catch (error) {
-          if (this.#abort.signal.aborted) return
-          reason = messageOf(error)
-        }
+    for (const tracker of this.#trackersToAsk()) {
+      const event = this.#eventFor(tracker)
+      try {
+        const reply = await this.#send(tracker, event, this.#abort.signal)
+        this.#putAside(failed)
+        return this.#succeed({ tracker, event, reply })
+      } catch (error) {
+        if (this.#abort.signal.aborted) return
+        tracker.failures++
+        failed.push(tracker)
+        reason = messageOf(error)
       }
     }
     this.#status = reason
@@ -129,35 +149,54 @@ class TieredClient implements TrackerClient {
     this.#schedule(delayMs * (0.75 + this.#options.random() / 2))
   }
 
-  #nextEvent(): Announce['event'] {
-    if (!this.#isStarted) return 'started'
+  /** While none answers, all are asked. */
+  #trackersToAsk(): readonly Tracker[] {
+    const nowMs = this.#options.clock.monotonicMs()
+    const all = this.#tiers.flat()
+    const isFailing = this.#failures > 0
+    const ready = all.filter(({ asideUntilMs }) => isFailing || asideUntilMs <= nowMs)
+    return ready.length > 0 ? ready : all
+  }
+
+  #putAside(failed: readonly Tracker[]): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    for (const tracker of failed) {
+      const delayMs = Math.min(LONGEST_ASIDE_MS, FIRST_ASIDE_MS * 2 ** (tracker.failures - 1))
+      tracker.asideUntilMs = nowMs + delayMs
+    }
+  }
+
+  #eventFor(tracker: Tracker): Announce['event'] {
+    if (!tracker.isStarted) return 'started'
     return this.#mustTellCompleted ? 'completed' : undefined
   }
 
   #succeed(success: {
-    readonly tier: string[]
-    readonly tracker: string
+    readonly tracker: Tracker
     readonly event: Announce['event']
     readonly reply: AnnounceReply
   }): void {
-    const { tier, tracker, event, reply } = success
-    // BEP 12: one that answered is asked first the next time.
-    tier.splice(tier.indexOf(tracker), 1)
-    tier.unshift(tracker)
+    const { tracker, event, reply } = success
+    // BEP 12: one that answered is asked first of its tier the next time.
+    for (const tier of this.#tiers)
+      tier.sort((a, b) => Number(b === tracker) - Number(a === tracker))
     this.#failures = 0
-    this.#isStarted = true
+    this.#current = tracker
+    tracker.isStarted = true
+    tracker.failures = 0
     if (event === 'completed') this.#mustTellCompleted = false
     this.#announcedMs = this.#options.clock.monotonicMs()
     this.#minIntervalMs = reply.minIntervalMs ?? Math.min(DEFAULT_MIN_INTERVAL_MS, reply.intervalMs)
-    this.#status = reply.warning ?? `announced to ${tracker}`
+    this.#status = reply.warning ?? `announced to ${tracker.url}`
     const intervalMs = Math.max(SHORTEST_INTERVAL_MS, reply.intervalMs)
     this.#schedule(this.#mustTellCompleted ? 0 : Math.min(LONGEST_INTERVAL_MS, intervalMs))
     this.#options.onPeers(reply.peers)
   }
 
-  #send(tracker: string, event: Announce['event'], signal: AbortSignal): Promise<AnnounceReply> {
+  #send(tracker: Tracker, event: Announce['event'], signal: AbortSignal): Promise<AnnounceReply> {
     const send = this.#options.send ?? sendAnnounce
-    return send(tracker, { ...this.#options.identity, ...this.#options.facts(), event }, signal)
+    const announce = { ...this.#options.identity, ...this.#options.facts(), event }
+    return send(tracker.url, announce, signal)
   }
 }
 

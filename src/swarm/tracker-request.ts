@@ -22,6 +22,8 @@ export interface Announce {
   readonly key: string
   /** What other peers should call us at, when that is not where the request comes from. */
   readonly address: string | undefined
+  /** Where we stand; a tracker that knows racks prefers neighbours of the same. */
+  readonly rack: string | undefined
 }
 
 export interface AnnounceReply {
@@ -55,6 +57,7 @@ export function announceUrl(tracker: string, announce: Announce): URL {
     `key=${announce.key}`,
     ...(announce.event === undefined ? [] : [`event=${announce.event}`]),
     ...(announce.address === undefined ? [] : [`ip=${encodeURIComponent(announce.address)}`]),
+    ...(announce.rack === undefined ? [] : [`rack=${encodeURIComponent(announce.rack)}`]),
   ]
   url.search = (url.search === '' ? '?' : `${url.search}&`) + fields.join('&')
   return url

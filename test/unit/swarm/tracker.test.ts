@@ -17,7 +17,7 @@ const refused = (error: unknown) => isSiError(error, 'ERR_SI_TRACKER')
 
 const IDENTITY = {
   infoHash: parseInfoHash('00ff2e7a'.repeat(5)),
-  ...{ peerId: '-SI0100-abcdefghijkl', key: '1f', address: undefined },
+  ...{ peerId: '-SI0100-abcdefghijkl', key: '1f', address: undefined, rack: undefined },
 }
 const ANNOUNCE: Announce = {
   ...IDENTITY,
@@ -30,6 +30,11 @@ test('announceUrl() escapes bytes and keeps what the tracker URL had', () => {
   assert.match(url, /^http:\/\/tracker\/announce\?pass=1&info_hash=%00%ff\.z%00%ff\.z/)
   assert.match(url, /&peer_id=-SI0100-abcdefghijkl&port=6881&uploaded=1&downloaded=2&left=3/)
   assert.match(url, /&compact=1&numwant=50&key=1f&event=started$/)
+})
+
+test('announceUrl() escapes the name of the rack', () => {
+  const url = announceUrl('http://tracker/a', { ...ANNOUNCE, rack: 'row 2&left=0' }).href
+  assert.match(url, /&rack=row%202%26left%3D0$/)
 })
 
 test('announceUrl() refuses other protocols', () => {
@@ -154,6 +159,45 @@ test('a tracker client retries soon, then less often, and says started again unt
   await clock.advance(8000)
   assert.equal(log.at(-1), '15500 http://c started')
   assert.equal(client.status, 'announced to http://c')
+})
+
+test('a tracker client leaves a dead tracker alone for longer each time another answers', async () => {
+  let isUp = false
+  const { clock, log, client } = scripted((tracker) =>
+    isUp || tracker === 'http://c' ? {} : new Error('down'),
+  )
+  await clock.advance(140_000)
+  const triedMs = log.filter((line) => line.includes('http://a')).map((line) => parseInt(line))
+  assert.deepEqual(triedMs, [0, 30_000, 90_000])
+  isUp = true
+  await clock.advance(100_000)
+  assert.ok(log.includes('180000 http://a started'))
+  await client.close()
+  assert.equal(log.at(-1), '240000 http://a stopped')
+})
+
+test('a tracker client asks all again when the one that answered fails, too', async () => {
+  let isDown = false
+  const { clock, log } = scripted((tracker) =>
+    tracker === 'http://c' && !isDown ? {} : new Error('down'),
+  )
+  await clock.advance(20_000)
+  isDown = true
+  await clock.advance(10_500)
+  const later = log.filter((line) => parseInt(line) > 0)
+  assert.deepEqual(later, [
+    ...['30000 http://a started', '30000 http://b started', '30000 http://c -'],
+    ...['30500 http://a started', '30500 http://b started', '30500 http://c -'],
+  ])
+})
+
+test('a tracker client says good-bye to the tracker that answered last', async () => {
+  const { clock, log, client } = scripted((tracker) =>
+    tracker === 'http://c' ? {} : new Error('down'),
+  )
+  await clock.advance(1000)
+  await client.close()
+  assert.equal(log.at(-1), '1000 http://c stopped')
 })
 
 test('hurry() announces as soon as the tracker allows, not sooner', async () => {
