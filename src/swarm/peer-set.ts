@@ -5,12 +5,12 @@
 import { SiError, type Clock } from '../core/core.ts'
 import { Candidates, type Ending, type Endpoint } from './candidates.ts'
 import { chooseUnchoked } from './choker.ts'
-import { formatEndpoint } from './connection.ts'
+import { formatEndpoint, type Connection } from './connection.ts'
 import { type Handshake } from './handshake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { Peer } from './peer.ts'
 import { type PeerKey } from './begun-piece.ts'
-import { type PeerLink, type Surroundings } from './surroundings.ts'
+import { type Surroundings } from './surroundings.ts'
 
 export interface PeerSetOptions {
   readonly torrent: PeerTorrent
@@ -56,7 +56,7 @@ interface Member {
 }
 
 interface Dial {
-  readonly connection: PeerLink
+  readonly connection: Connection
   readonly address: string
   readonly sinceMs: number
 }
@@ -97,7 +97,7 @@ export class PeerSet {
   }
 
   /** An incoming connection asked for this torrent; closes it when it is not welcome. */
-  accept(connection: PeerLink, handshake: Handshake): void {
+  accept(connection: Connection, handshake: Handshake): void {
     if (this.#isClosed || !this.#isWelcome(connection, handshake)) return connection.close()
     if (!this.#makeRoom(connection.remoteHost)) return connection.close()
     connection.sendHandshake(this.#options.handshake)
@@ -222,7 +222,7 @@ export class PeerSet {
     this.#admit(connection, theirs, address)
   }
 
-  #isBarred(connection: PeerLink, peerId: string): boolean {
+  #isBarred(connection: Connection, peerId: string): boolean {
     const liars = this.#liarsByHost.get(connection.remoteHost) ?? 0
     return (
       peerId === this.#options.handshake.peerId ||
@@ -232,7 +232,7 @@ export class PeerSet {
   }
 
   /** Neither ourselves nor banned nor here already; may close the older of two connections. */
-  #isWelcome(connection: PeerLink, theirs: Handshake): boolean {
+  #isWelcome(connection: Connection, theirs: Handshake): boolean {
     if (this.#isBarred(connection, theirs.peerId)) return false
     const existing = this.#find(identityOf(connection, theirs.peerId))
     if (existing === undefined) return true
@@ -242,7 +242,7 @@ export class PeerSet {
   }
 
   /** Both sides decide alike: of two crossing connections the one that the greater id made stays. */
-  #isPreferred(connection: PeerLink, existing: Peer): boolean {
+  #isPreferred(connection: Connection, existing: Peer): boolean {
     if (connection.isOutgoing === existing.connection.isOutgoing) {
       return existing.connection.silentMs > STALE_MS
     }
@@ -269,7 +269,7 @@ export class PeerSet {
     return true
   }
 
-  #admit(connection: PeerLink, handshake: Handshake, address: string | undefined): void {
+  #admit(connection: Connection, handshake: Handshake, address: string | undefined): void {
     const key = this.#nextKey++
     connection.setOwner({
       onHandshake: () => {},
@@ -306,6 +306,6 @@ export class PeerSet {
 }
 
 /** Whom a connection leads to. */
-function identityOf(connection: PeerLink, peerId: string): string {
+function identityOf(connection: Connection, peerId: string): string {
   return `${peerId}@${connection.remoteHost}`
 }

@@ -3,6 +3,7 @@
 // ERR_SI_PROTOCOL, which closes this connection and nothing else. States: STATE.md. Spec: BEP 3, 6, 10.
 import { SiError } from '../core/core.ts'
 import { Bitfield, BLOCK_BYTES, pieceSizeBytes } from '../torrent/torrent.ts'
+import { type Connection } from './connection.ts'
 import {
   decodeExtensionHandshake,
   encodeExtensionHandshake,
@@ -13,7 +14,6 @@ import { type PeerTorrent } from './peer-torrent.ts'
 import { RateMeter } from './pipeline.ts'
 import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
-import { type PeerLink } from './surroundings.ts'
 import { Uploader } from './uploader.ts'
 import { type BlockRange, type WireMessage, type WireSink } from './wire.ts'
 
@@ -39,7 +39,7 @@ const SILENCE_MS = 150_000
 
 export class Peer implements PickingPeer, WireSink {
   readonly key: PeerKey
-  readonly connection: PeerLink
+  readonly connection: Connection
   readonly peerId: string
   readonly pieces: Bitfield
   isOnParole = false
@@ -60,7 +60,7 @@ export class Peer implements PickingPeer, WireSink {
 
   constructor(
     torrent: PeerTorrent,
-    link: { readonly key: PeerKey; readonly connection: PeerLink; readonly handshake: Handshake },
+    link: { readonly key: PeerKey; readonly connection: Connection; readonly handshake: Handshake },
   ) {
     const { metainfo, clock, requestPicker, downloader } = torrent
     this.#torrent = torrent

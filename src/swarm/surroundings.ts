@@ -1,15 +1,12 @@
 // What a torrent needs of the world outside its thread: connections, trackers, a turn later. The
 // simulation puts a virtual network here and runs everything else as it is. Invariant: nothing in a
 // session reaches a socket, or waits, but through this, the clock, the store and the piece pool.
-import { Connection } from './connection.ts'
+import { type Dial } from './connection.ts'
+import { TcpConnection } from './tcp-connection.ts'
 import { sendAnnounce } from './tracker-request.ts'
 
-/** A connection, whatever carries it. */
-export type PeerLink = Pick<Connection, keyof Connection>
-
 export interface Surroundings {
-  /** As `Connection.dial`. */
-  readonly dial: (...args: Parameters<typeof Connection.dial>) => PeerLink
+  readonly dial: Dial
   readonly announce: typeof sendAnnounce
   /** Calls back once, on this thread, after all that happens at this very moment. */
   readonly soon: (callback: () => void) => void
@@ -17,7 +14,7 @@ export interface Surroundings {
 
 /** TCP, HTTP and the event loop of Node. */
 export const systemSurroundings: Surroundings = {
-  dial: (...args) => Connection.dial(...args),
+  dial: TcpConnection.dial,
   announce: sendAnnounce,
   soon: (callback) => void setImmediate(callback),
 }

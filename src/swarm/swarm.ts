@@ -5,10 +5,11 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { errnoOf, listenError, SiError, systemClock, type Clock } from '../core/core.ts'
 import { createTokenBucket, type TokenBucket } from '../throttle/throttle.ts'
 import { type InfoHash } from '../torrent/torrent.ts'
-import { Connection } from './connection.ts'
+import { type Connection } from './connection.ts'
 import { type Role } from './extension.ts'
 import { createPeerId, type Handshake } from './handshake.ts'
 import { systemSurroundings } from './surroundings.ts'
+import { TcpConnection } from './tcp-connection.ts'
 import { type AddTorrent, type Torrent } from './torrent-handle.ts'
 import { TorrentSession } from './torrent-session.ts'
 import { createUploadBuffers, type UploadBuffers } from './upload-buffers.ts'
@@ -189,7 +190,7 @@ class ListeningSwarm implements Swarm {
       this.#unknown.delete(oldest)
       oldest.close()
     }
-    const connection = Connection.accept(
+    const connection = TcpConnection.accept(
       socket,
       {
         onHandshake: (handshake) => {

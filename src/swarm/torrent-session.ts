@@ -4,7 +4,7 @@
 import { SiError, type Clock } from '../core/core.ts'
 import { type TokenBucket } from '../throttle/throttle.ts'
 import { pieceSizeBytes, type Bitfield } from '../torrent/torrent.ts'
-import { parseEndpoint } from './connection.ts'
+import { parseEndpoint, type Connection } from './connection.ts'
 import { Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
 import { type Handshake } from './handshake.ts'
@@ -15,7 +15,7 @@ import { pacePicks } from './paced-picker.ts'
 import { paceReads } from './paced-store.ts'
 import { Picker } from './picker.ts'
 import { PieceWaiters } from './piece-waiters.ts'
-import { type PeerLink, type Surroundings } from './surroundings.ts'
+import { type Surroundings } from './surroundings.ts'
 import { type PiecePool } from './piece-pool.ts'
 import { RateMeter } from './pipeline.ts'
 import { type RequestPicker } from './requester.ts'
@@ -90,7 +90,7 @@ export class TorrentSession implements Torrent {
   }
 
   /** An incoming connection asked for this torrent. */
-  accept(connection: PeerLink, handshake: Handshake): void {
+  accept(connection: Connection, handshake: Handshake): void {
     this.#peers.accept(connection, handshake)
   }
 

@@ -1,8 +1,8 @@
 // What one peer has asked us for, and the sending of it. Invariant: at most two buffers per peer are
 // being read or sent, so a peer is served as fast as it reads and not a byte faster. Requests that lie
 // side by side are read at once; a long one is read and sent in parts.
+import { type Connection } from './connection.ts'
 import { type PieceStore } from './store.ts'
-import { type PeerLink } from './surroundings.ts'
 import { type UploadBuffers } from './upload-buffers.ts'
 import { encodePieceHead, type BlockRange } from './wire.ts'
 
@@ -10,7 +10,7 @@ import { encodePieceHead, type BlockRange } from './wire.ts'
 const BUFFERS_PER_PEER = 2
 
 export interface UploaderOptions {
-  readonly connection: PeerLink
+  readonly connection: Connection
   readonly store: PieceStore
   readonly buffers: UploadBuffers
   /** Payload that the kernel took. */
