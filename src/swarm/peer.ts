@@ -1,8 +1,7 @@
 // One remote peer of one torrent: what it has, who chokes whom, its requests and ours. Invariant: what a
 // peer says is believed only as far as it can do no harm; whatever breaks the protocol throws
 // ERR_SI_PROTOCOL, which closes this connection and nothing else. States: STATE.md. Spec: BEP 3, 6, 10.
-import { SiError } from '../core/core.ts'
-import { Bitfield, BLOCK_BYTES, pieceSizeBytes } from '../torrent/torrent.ts'
+import { Bitfield, BLOCK_BYTES } from '../torrent/torrent.ts'
 import { type Connection } from './connection.ts'
 import {
   decodeExtensionHandshake,
@@ -11,28 +10,15 @@ import {
 } from './extension.ts'
 import { type Handshake } from './handshake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
-import { RateMeter } from './pipeline.ts'
 import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
-import { Uploader } from './uploader.ts'
+import { MAX_OWN_REQUEST_BYTES, protocolFault, REQUEST_QUEUE, Serving } from './serving.ts'
 import { type BlockRange, type WireMessage, type WireSink } from './wire.ts'
-
-/** Largest request served to a peer of ours. */
-const MAX_OWN_REQUEST_BYTES = 16 * 2 ** 20
-
-/** Largest request served to others: clients exist that ask for more than the customary 16 KiB. */
-const MAX_FOREIGN_REQUEST_BYTES = 128 * 1024
-
-/** Requests that one peer may keep waiting; told to it in the extension handshake. */
-const REQUEST_QUEUE = 500
 
 /** A peer that sends this much nobody asked for is cut off. */
 const MAX_UNASKED_BYTES = 64 * 2 ** 20
 
 const KEEP_ALIVE_MS = 60_000
-
-/** Requests refused in a row: several queues full. Each refusal is an answer that may stay unread. */
-const MAX_REFUSED = 4 * REQUEST_QUEUE
 
 /** A live peer sends a keep-alive every two minutes. */
 const SILENCE_MS = 150_000
@@ -47,16 +33,13 @@ export class Peer implements PickingPeer, WireSink {
   uploadedBytes = 0
   readonly #torrent: PeerTorrent
   readonly #supportsFast: boolean
-  readonly #uploader: Uploader
+  readonly #serving: Serving
   readonly #requester: Requester | undefined
-  readonly #uploadMeter: RateMeter
   #extension: ExtensionHandshake | undefined
   #isChokingUs = true
   #isInterested = false
   #isInteresting = false
-  #isUnchoked = false
   #unaskedBytes = 0
-  #refusedRequests = 0
 
   constructor(
     torrent: PeerTorrent,
@@ -69,20 +52,11 @@ export class Peer implements PickingPeer, WireSink {
     this.peerId = link.handshake.peerId
     this.#supportsFast = link.handshake.supportsFast
     this.pieces = new Bitfield(metainfo.pieceCount)
-    this.#uploadMeter = new RateMeter(clock.monotonicMs())
-    this.#uploader = new Uploader({
-      connection: link.connection,
-      store: torrent.store,
-      buffers: torrent.uploadBuffers,
+    this.#serving = new Serving({
+      ...{ torrent, connection: link.connection, supportsFast: this.#supportsFast },
       onSent: (bytes) => {
         this.uploadedBytes += bytes
-        this.#refusedRequests = 0
-        this.#uploadMeter.add(bytes, clock.monotonicMs())
         torrent.onUploaded(this, bytes)
-      },
-      onReadError: (error, range) => {
-        torrent.onReadError(error, range)
-        this.connection.close()
       },
     })
     this.#requester =
@@ -98,7 +72,7 @@ export class Peer implements PickingPeer, WireSink {
   }
 
   #start(handshake: Handshake): void {
-    const { metainfo, have, role, listenPort } = this.#torrent
+    const { metainfo, role, listenPort } = this.#torrent
     const maxPayloadBytes = Math.max(BLOCK_BYTES, metainfo.pieceLengthBytes)
     const maxControlBytes = Math.max(64 * 1024, 1 + Math.ceil(metainfo.pieceCount / 8))
     this.connection.startMessages(this, { maxPayloadBytes, maxControlBytes })
@@ -109,9 +83,7 @@ export class Peer implements PickingPeer, WireSink {
       })
       this.connection.send({ type: 'extended', id: 0, payload })
     }
-    if (this.#supportsFast && have.isComplete) this.connection.send({ type: 'have-all' })
-    else if (this.#supportsFast && have.count === 0) this.connection.send({ type: 'have-none' })
-    else if (have.count > 0) this.connection.send({ type: 'bitfield', bytes: have.bytes })
+    this.#serving.showPieces()
   }
 
   has(pieceIndex: number): boolean {
@@ -133,7 +105,7 @@ export class Peer implements PickingPeer, WireSink {
 
   /** We let it have something. */
   get isUnchoked(): boolean {
-    return this.#isUnchoked
+    return this.#serving.isUnchoked
   }
 
   get isChokingUs(): boolean {
@@ -145,7 +117,7 @@ export class Peer implements PickingPeer, WireSink {
   }
 
   get uploadBytesPerSecond(): number {
-    return this.#uploadMeter.bytesPerSecond(this.#torrent.clock.monotonicMs())
+    return this.#serving.bytesPerSecond
   }
 
   onMessage(message: WireMessage): void {
@@ -176,10 +148,9 @@ export class Peer implements PickingPeer, WireSink {
       case 'have-none':
         return this.#onPieces(new Bitfield(this.pieces.length))
       case 'request':
-        return this.#onRequest(message.range)
+        return this.#serving.request(message.range, this.#extension?.own !== undefined)
       case 'cancel':
-        if (this.#uploader.cancel(message.range)) this.#reject(message.range)
-        return
+        return this.#serving.cancel(message.range)
       case 'reject':
         return this.#onReject(message.range)
       case 'extended':
@@ -279,35 +250,9 @@ export class Peer implements PickingPeer, WireSink {
     this.#requester?.dropPiece(pieceIndex)
   }
 
-  #onRequest(range: BlockRange): void {
-    const { metainfo, have } = this.#torrent
-    const isOwn = this.#extension?.own !== undefined
-    const mostBytes = isOwn ? MAX_OWN_REQUEST_BYTES : MAX_FOREIGN_REQUEST_BYTES
-    const endBytes = range.offsetBytes + range.lengthBytes
-    if (range.pieceIndex >= metainfo.pieceCount || range.lengthBytes === 0) {
-      throw protocolFault('its request is no part of the torrent')
-    }
-    if (range.lengthBytes > mostBytes || endBytes > pieceSizeBytes(metainfo, range.pieceIndex)) {
-      throw protocolFault(`its request of ${range.lengthBytes} bytes is too large`)
-    }
-    const isServed = this.#isUnchoked && have.has(range.pieceIndex)
-    if (!isServed || this.#uploader.queuedRequests >= REQUEST_QUEUE) this.#reject(range)
-    else this.#uploader.push(range)
-  }
-
-  #reject(range: BlockRange): void {
-    if (++this.#refusedRequests > MAX_REFUSED) {
-      this.connection.close(protocolFault('it goes on asking for what it is refused'))
-    }
-    if (this.#supportsFast) this.connection.send({ type: 'reject', range })
-  }
-
-  /** Lets the peer have pieces, or no longer. Requests that wait are then refused. */
+  /** Lets the peer have pieces, or no longer. */
   setUnchoked(isUnchoked: boolean): void {
-    if (isUnchoked === this.#isUnchoked || this.connection.isClosed) return
-    this.#isUnchoked = isUnchoked
-    this.connection.send({ type: isUnchoked ? 'unchoke' : 'choke' })
-    if (!isUnchoked) for (const range of this.#uploader.clear()) this.#reject(range)
+    this.#serving.setUnchoked(isUnchoked)
   }
 
   /** Announces a piece that we can serve from now on. */
@@ -333,12 +278,8 @@ export class Peer implements PickingPeer, WireSink {
     this.#requester?.giveBackAll()
     picker.forget(this.key)
     for (const index of this.pieces.indexes()) picker.removeAvailability(index)
-    await this.#uploader.close()
+    await this.#serving.close()
   }
-}
-
-function protocolFault(what: string): SiError {
-  return new SiError('ERR_SI_PROTOCOL', `Peer breaks the protocol: ${what}`)
 }
 
 /** The customary first characters of an id, `-TR3000-`, for clients that do not say their name. */

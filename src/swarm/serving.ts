@@ -1,0 +1,122 @@
+// What we give to one peer: the pieces we show it, whether we choke it, its requests. Invariant: only
+// what we have is sent, only to a peer that is unchoked, and what one peer asks for is bounded; each
+// request is served, cancelled or (BEP 6) rejected, once. Spec: BEP 3, 6.
+import { SiError } from '../core/core.ts'
+import { pieceSizeBytes } from '../torrent/torrent.ts'
+import { type Connection } from './connection.ts'
+import { type PeerTorrent } from './peer-torrent.ts'
+import { RateMeter } from './pipeline.ts'
+import { Uploader } from './uploader.ts'
+import { type BlockRange } from './wire.ts'
+
+/** Largest request served to a peer of ours. */
+export const MAX_OWN_REQUEST_BYTES = 16 * 2 ** 20
+
+/** Largest request served to others: clients exist that ask for more than the customary 16 KiB. */
+const MAX_FOREIGN_REQUEST_BYTES = 128 * 1024
+
+/** Requests that one peer may keep waiting; told to it in the extension handshake. */
+export const REQUEST_QUEUE = 500
+
+/** Requests refused in a row: several queues full. Each refusal is an answer that may stay unread. */
+const MAX_REFUSED = 4 * REQUEST_QUEUE
+
+export interface ServingOptions {
+  readonly torrent: PeerTorrent
+  readonly connection: Connection
+  readonly supportsFast: boolean
+  /** Payload that the kernel took. */
+  readonly onSent: (bytes: number) => void
+}
+
+export class Serving {
+  readonly #options: ServingOptions
+  readonly #uploader: Uploader
+  readonly #meter: RateMeter
+  #isUnchoked = false
+  #refusedRequests = 0
+
+  constructor(options: ServingOptions) {
+    const { torrent, connection, onSent } = options
+    const { clock, store, uploadBuffers: buffers } = torrent
+    this.#options = options
+    this.#meter = new RateMeter(clock.monotonicMs())
+    this.#uploader = new Uploader({
+      ...{ connection, store, buffers },
+      onSent: (bytes) => {
+        this.#refusedRequests = 0
+        this.#meter.add(bytes, clock.monotonicMs())
+        onSent(bytes)
+      },
+      onReadError: (error, range) => {
+        torrent.onReadError(error, range)
+        connection.close()
+      },
+    })
+  }
+
+  /** We let the peer have something. */
+  get isUnchoked(): boolean {
+    return this.#isUnchoked
+  }
+
+  get bytesPerSecond(): number {
+    return this.#meter.bytesPerSecond(this.#options.torrent.clock.monotonicMs())
+  }
+
+  /** Tells what we have; to be sent before any other message but the extension handshake. */
+  showPieces(): void {
+    const { torrent, connection, supportsFast } = this.#options
+    const { have } = torrent
+    if (supportsFast && have.isComplete) connection.send({ type: 'have-all' })
+    else if (supportsFast && have.count === 0) connection.send({ type: 'have-none' })
+    else if (have.count > 0) connection.send({ type: 'bitfield', bytes: have.bytes })
+  }
+
+  /** Lets the peer have pieces, or no longer. Requests that wait are then refused. */
+  setUnchoked(isUnchoked: boolean): void {
+    const { connection } = this.#options
+    if (isUnchoked === this.#isUnchoked || connection.isClosed) return
+    this.#isUnchoked = isUnchoked
+    connection.send({ type: isUnchoked ? 'unchoke' : 'choke' })
+    if (!isUnchoked) for (const range of this.#uploader.clear()) this.#reject(range)
+  }
+
+  /** The peer asks for a range. Throws ERR_SI_PROTOCOL when no honest peer would. */
+  request(range: BlockRange, isOwn: boolean): void {
+    const { metainfo, have } = this.#options.torrent
+    const mostBytes = isOwn ? MAX_OWN_REQUEST_BYTES : MAX_FOREIGN_REQUEST_BYTES
+    const endBytes = range.offsetBytes + range.lengthBytes
+    if (range.pieceIndex >= metainfo.pieceCount || range.lengthBytes === 0) {
+      throw protocolFault('its request is no part of the torrent')
+    }
+    if (range.lengthBytes > mostBytes || endBytes > pieceSizeBytes(metainfo, range.pieceIndex)) {
+      throw protocolFault(`its request of ${range.lengthBytes} bytes is too large`)
+    }
+    const isServed = this.#isUnchoked && have.has(range.pieceIndex)
+    if (!isServed || this.#uploader.queuedRequests >= REQUEST_QUEUE) this.#reject(range)
+    else this.#uploader.push(range)
+  }
+
+  /** The peer takes a request back. */
+  cancel(range: BlockRange): void {
+    if (this.#uploader.cancel(range)) this.#reject(range)
+  }
+
+  #reject(range: BlockRange): void {
+    const { connection, supportsFast } = this.#options
+    if (++this.#refusedRequests > MAX_REFUSED) {
+      connection.close(protocolFault('it goes on asking for what it is refused'))
+    }
+    if (supportsFast) connection.send({ type: 'reject', range })
+  }
+
+  /** Resolves when no read is under way. */
+  close(): Promise<void> {
+    return this.#uploader.close()
+  }
+}
+
+export function protocolFault(what: string): SiError {
+  return new SiError('ERR_SI_PROTOCOL', `Peer breaks the protocol: ${what}`)
+}
