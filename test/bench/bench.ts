@@ -2,11 +2,13 @@
 import { isSiError, errnoOf, messageOf } from '../../src/core/core.ts'
 import { benchCapture } from './bench-capture.ts'
 import { benchDeploy } from './bench-deploy.ts'
+import { benchFluid } from './bench-fluid.ts'
 import { competition, type Bench, type Report } from './report.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   capture: competition(benchCapture),
   deploy: competition(benchDeploy),
+  fluid: benchFluid,
 }
 
 function printTable(table: Report['table']): void {
@@ -37,8 +39,9 @@ try {
   printTable(table)
   console.log(JSON.stringify({ bench: name, rows }))
 } catch (error) {
-  if (!isUsageError(error)) throw error
+  const isInterrupt = isSiError(error, 'ERR_SI_ABORTED')
+  if (!isInterrupt && !isUsageError(error)) throw error
   console.error(messageOf(error))
-  printUsage()
-  process.exitCode = 2
+  if (!isInterrupt) printUsage()
+  process.exitCode = isInterrupt ? 130 : 2
 }

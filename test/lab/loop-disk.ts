@@ -48,16 +48,23 @@ async function detachAll(file: string): Promise<void> {
   }
 }
 
+export interface MountOptions {
+  /** For `tmpfs` any word. */
+  readonly device: string
+  readonly at: string
+  /** Found out from the device when left out. */
+  readonly type?: string
+  readonly options?: readonly string[]
+}
+
 /** Mounts a device on a folder, which is made when absent. */
-export async function mountDevice(
-  scope: Scope,
-  options: { readonly device: string; readonly at: string; readonly options?: readonly string[] },
-): Promise<void> {
+export async function mountDevice(scope: Scope, options: MountOptions): Promise<void> {
   await shareMounts(scope)
   await mkdir(options.at, { recursive: true })
   scope.defer(`mount ${options.at}`, () => unmount(options.at))
+  const type = options.type === undefined ? [] : ['-t', options.type]
   const flags = options.options === undefined ? [] : ['-o', options.options.join(',')]
-  await run('mount', [...flags, options.device, options.at], { signal: scope.signal })
+  await run('mount', [...type, ...flags, options.device, options.at], { signal: scope.signal })
 }
 
 const sharing = new WeakSet<Scope>()

@@ -32,7 +32,7 @@ export async function createNetwork(scope: Scope, options: NetworkOptions): Prom
     address: `10.77.0.${index + 1}`,
     namespace: `${scope.id}-${name}`,
   }))
-  const bridge = `${scope.id}-bridge`
+  const bridge = bridgeNamespace(scope)
   await addNamespace(scope, bridge)
   await ip(scope, '-n', bridge, 'link', 'add', 'name', 'br0', 'up', 'type', 'bridge')
   for (const host of hosts) {
@@ -48,6 +48,11 @@ export async function createNetwork(scope: Scope, options: NetworkOptions): Prom
     if (host === undefined) throw new Error(`The network has no host "${name}"`)
     return host
   }
+}
+
+/** The namespace of the bridge; the far end of each host's cable is there, under the host's name. */
+export function bridgeNamespace(scope: Scope): string {
+  return `${scope.id}-bridge`
 }
 
 /** Program and arguments that run `program` on this host; the process is the program's own. */

@@ -7,6 +7,8 @@ import { type NetworkHost, onHost } from './network.ts'
 import { type Scope, waitFor } from './scope.ts'
 
 export interface HostProgram {
+  /** Of the program itself: everything before it has replaced itself by it. */
+  readonly pid: number
   /** Settles with the exit status, 128 + signal number after a signal; rejects when interrupted. */
   readonly exited: Promise<number>
   /** What the program has written to its standard error so far: the end of it. */
@@ -40,7 +42,7 @@ export function startOnHost(
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { SI_LAB: scope.id },
   })
-  const pid = started.process.pid
+  const pid = started.process.pid ?? 0
   scope.defer(`${options.program} on ${host.name} (process ${pid})`, () => end(started))
   let lastWords = ''
   const log = createWriteStream(join(scope.directory, `${host.name}-${pid}.log`))
@@ -53,7 +55,7 @@ export function startOnHost(
   const ended = started.exited.then(({ exitCode }) => exitCode).finally(() => log.end())
   const exited = Promise.race([ended, rejectWhenAborted(scope.signal)])
   exited.catch(() => {}) // may be awaited later, or never
-  return { exited, lastWords: () => lastWords.trim(), stop: (signal) => end(started, signal) }
+  return { pid, exited, lastWords: () => lastWords.trim(), stop: (signal) => end(started, signal) }
 }
 
 /** Runs a program on a host to its end; its standard output. Throws as `run` does. */
