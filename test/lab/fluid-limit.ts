@@ -10,11 +10,33 @@ export interface FluidLimitInput {
   readonly linkBytesPerSecond: number
 }
 
-/** Seconds. */
+/** Seconds, over equal links and in whole pieces. */
 export function fluidLimitSeconds(input: FluidLimitInput): number {
   const { sizeBytes, nodeCount, pieceCount, linkBytesPerSecond: rate } = input
-  const oneCopy = sizeBytes / rate
-  const allUploads = (nodeCount * sizeBytes) / (rate + nodeCount * rate)
-  const pipeline = oneCopy * (1 + Math.floor(Math.log2(nodeCount)) / pieceCount)
-  return Math.max(oneCopy, allUploads, pipeline)
+  const link = { upBytesPerSecond: rate, downBytesPerSecond: rate }
+  const nodes = Array.from({ length: nodeCount }, () => link)
+  const pipeline = (sizeBytes / rate) * (1 + Math.floor(Math.log2(nodeCount)) / pieceCount)
+  return Math.max(swarmLimitSeconds({ sizeBytes, serverBytesPerSecond: rate, nodes }), pipeline)
+}
+
+export interface SwarmLimitInput {
+  readonly sizeBytes: number
+  readonly serverBytesPerSecond: number
+  /** At least one. */
+  readonly nodes: readonly {
+    readonly upBytesPerSecond: number
+    readonly downBytesPerSecond: number
+  }[]
+}
+
+/** Seconds, over any links and in pieces as small as one likes: max(S/U, S/d_min, N S/(U + sum of u)). */
+export function swarmLimitSeconds(input: SwarmLimitInput): number {
+  const { sizeBytes, serverBytesPerSecond, nodes } = input
+  const slowest = Math.min(...nodes.map(({ downBytesPerSecond }) => downBytesPerSecond))
+  const uploads = nodes.reduce((sum, node) => sum + node.upBytesPerSecond, serverBytesPerSecond)
+  return Math.max(
+    sizeBytes / serverBytesPerSecond,
+    sizeBytes / slowest,
+    (nodes.length * sizeBytes) / uploads,
+  )
 }

@@ -1,0 +1,90 @@
+// Payload that has a length and no content: one array of zeros in all sizes, a slab, a store and upload
+// buffers over nothing. Slots and their number are the real slab's.
+import { type PiecePool, type PieceStore, type Slab, createSlab } from '../../src/swarm/swarm.ts'
+import { type UploadBuffers } from '../../src/swarm/upload-buffers.ts'
+import { type BlockRange } from '../../src/swarm/wire.ts'
+import { type VirtualTime } from './virtual-time.ts'
+
+const ZEROS = new Uint8Array(16 * 2 ** 20)
+const views = new Map<number, Uint8Array>()
+
+/** So many bytes of zero; shared, not to be written. */
+export function zeros(lengthBytes: number): Uint8Array {
+  let view = views.get(lengthBytes)
+  if (view === undefined) {
+    view = ZEROS.subarray(0, lengthBytes)
+    views.set(lengthBytes, view)
+  }
+  return view
+}
+
+/** Takes payload in and keeps none of it. */
+class Nowhere extends Uint8Array {
+  override set(): void {}
+}
+
+/** The slots of a download without their memory. */
+function createHollowSlab(slots: number): Slab {
+  const slab = createSlab({ slotBytes: 0, slots })
+  const nowhere = new Nowhere()
+  return {
+    slotBytes: 0,
+    slots,
+    memory: slab.memory,
+    get freeSlots() {
+      return slab.freeSlots
+    },
+    get peakUsedSlots() {
+      return slab.peakUsedSlots
+    },
+    acquire: () => slab.acquire(),
+    release: (slot) => slab.release(slot),
+    view: () => nowhere,
+    onRelease: (listener) => slab.onRelease(listener),
+  }
+}
+
+/** Finds every piece good, at once. */
+export function createHollowPool(time: VirtualTime, slots: number): PiecePool {
+  const unused = () => Promise.reject(new Error('The simulation runs no tasks'))
+  return {
+    slab: createHollowSlab(slots),
+    checkPiece() {
+      time.expectPromises()
+      return Promise.resolve('ok')
+    },
+    runTask: unused,
+    broadcast: unused,
+    close: () => Promise.resolve(),
+  }
+}
+
+/** Reads at once. */
+export function createHollowStore(time: VirtualTime): PieceStore {
+  return {
+    read() {
+      time.expectPromises()
+      return Promise.resolve()
+    },
+    close: () => Promise.resolve(),
+  }
+}
+
+/** As many buffers as are asked for: two per unchoked peer are fewer than a node has. */
+export function createHollowBuffers(time: VirtualTime, bufferBytes: number): UploadBuffers {
+  return {
+    bufferBytes,
+    acquire() {
+      time.expectPromises()
+      return Promise.resolve(zeros(bufferBytes))
+    },
+    release: () => {},
+  }
+}
+
+/** The head of a piece message as `encodePieceHead` makes it. */
+export function decodePieceHead(bytes: Uint8Array): BlockRange {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const lengthBytes = view.getUint32(0) - 9
+  return { pieceIndex: view.getUint32(5), offsetBytes: view.getUint32(9), lengthBytes }
+}

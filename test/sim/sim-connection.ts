@@ -1,0 +1,180 @@
+// A connection of the simulation: two ends, each with a queue of messages and payload that leaves in order
+// at the rate the network allows and arrives one latency later. It is a Connection to its user;
+// nothing is encoded, and payload is a length. Control messages take no time on the link.
+import { type Connection, type ConnectionOwner } from '../../src/swarm/connection.ts'
+import { type Handshake } from '../../src/swarm/handshake.ts'
+import { type WireMessage, type WireSink } from '../../src/swarm/wire.ts'
+import { Flow, type FlowNetwork, type Pipe } from './flow-network.ts'
+import { decodePieceHead, zeros } from './payload.ts'
+import { type VirtualTime } from './virtual-time.ts'
+
+/** What carries one direction of a connection. */
+export interface LinkWorld {
+  readonly time: VirtualTime
+  readonly flows: FlowNetwork
+  readonly pipes: readonly Pipe[]
+  readonly latencyMs: number
+  /** Payload is handed over in parts of this size, as reads of a socket would. */
+  readonly fragmentBytes: number
+  /** Payload has left for the other end. */
+  readonly onCarried: (bytes: number) => void
+}
+
+type Parcel =
+  | { readonly kind: 'arrival'; readonly arrive: (end: SimConnection) => void }
+  | { readonly kind: 'payload'; leftBytes: number }
+  | { readonly kind: 'sent'; readonly onSent: () => void }
+
+export class SimConnection implements Connection {
+  readonly isOutgoing: boolean
+  readonly address: string
+  readonly remoteHost: string
+  readonly #world: LinkWorld
+  readonly #flow: Flow
+  readonly #queue: Parcel[] = []
+  #other: SimConnection | undefined
+  #owner: ConnectionOwner
+  #sink: WireSink | undefined
+  #inFlightBytes = 0
+  #framedBytes = 0
+  #incomingBytes = 0
+  #isClosed = false
+  #lastReceivedMs: number
+  #lastSentMs: number
+
+  constructor(
+    world: LinkWorld,
+    place: Pick<Connection, 'address' | 'remoteHost' | 'isOutgoing'>,
+    owner: ConnectionOwner,
+  ) {
+    this.#world = world
+    this.address = place.address
+    this.remoteHost = place.remoteHost
+    this.isOutgoing = place.isOutgoing
+    this.#owner = owner
+    this.#flow = new Flow(world.flows, world.pipes, () => this.#onReached())
+    this.#lastReceivedMs = this.#lastSentMs = this.#nowMs
+  }
+
+  /** Makes this and another end the two of one connection. */
+  join(other: SimConnection): void {
+    this.#other = other
+    other.#other = this
+  }
+
+  get #nowMs(): number {
+    return this.#world.time.monotonicMs()
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  get silentMs(): number {
+    return this.#nowMs - this.#lastReceivedMs
+  }
+
+  get unsentMs(): number {
+    return this.#nowMs - this.#lastSentMs
+  }
+
+  setOwner(owner: ConnectionOwner): void {
+    this.#owner = owner
+  }
+
+  startMessages(sink: WireSink): void {
+    this.#sink = sink
+  }
+
+  sendHandshake(handshake: Handshake): void {
+    this.#post((end) => end.#owner.onHandshake(handshake))
+  }
+
+  send(message: WireMessage): void {
+    this.#post((end) => end.#sink?.onMessage(message))
+  }
+
+  sendBuffers: Connection['sendBuffers'] = (buffers, onSent) => {
+    if (this.#isClosed) return onSent()
+    for (const bytes of buffers) {
+      if (this.#framedBytes > 0) {
+        this.#framedBytes -= bytes.length
+        this.#queue.push({ kind: 'payload', leftBytes: bytes.length })
+        continue
+      }
+      const range = decodePieceHead(bytes)
+      this.#framedBytes = range.lengthBytes
+      this.#post((end) => {
+        end.#incomingBytes = range.lengthBytes
+        end.#sink?.onPayloadBegin(range)
+      })
+    }
+    this.#queue.push({ kind: 'sent', onSent })
+    this.#lastSentMs = this.#nowMs
+    if (!this.#flow.isActive) this.#pump()
+  }
+
+  #post(arrive: (end: SimConnection) => void): void {
+    if (this.#isClosed) return
+    this.#lastSentMs = this.#nowMs
+    if (this.#queue.length > 0) this.#queue.push({ kind: 'arrival', arrive })
+    else this.#deliver(arrive)
+  }
+
+  #deliver(arrive: (end: SimConnection) => void): void {
+    const other = this.#other
+    this.#world.time.after(this.#world.latencyMs, () => {
+      if (other === undefined || other.#isClosed) return
+      other.#lastReceivedMs = other.#nowMs
+      arrive(other)
+    })
+  }
+
+  /** Sends on until payload is under way or nothing is left. */
+  #pump(): void {
+    for (let parcel = this.#queue[0]; parcel !== undefined; parcel = this.#queue[0]) {
+      if (parcel.kind === 'payload') {
+        this.#inFlightBytes = Math.min(parcel.leftBytes, this.#world.fragmentBytes)
+        return this.#flow.send(this.#inFlightBytes)
+      }
+      this.#queue.shift()
+      if (parcel.kind === 'arrival') {
+        this.#deliver(parcel.arrive)
+      } else {
+        this.#world.time.expectPromises()
+        parcel.onSent()
+      }
+    }
+    this.#flow.stop()
+  }
+
+  #onReached(): void {
+    const bytes = this.#inFlightBytes
+    const parcel = this.#queue[0]
+    this.#world.onCarried(bytes)
+    this.#deliver((end) => end.#receivePayload(bytes))
+    if (parcel?.kind === 'payload') {
+      parcel.leftBytes -= bytes
+      if (parcel.leftBytes === 0) this.#queue.shift()
+    }
+    this.#pump()
+  }
+
+  #receivePayload(bytes: number): void {
+    this.#incomingBytes -= bytes
+    this.#sink?.onPayload(zeros(bytes))
+    if (this.#incomingBytes === 0 && !this.#isClosed) this.#sink?.onPayloadEnd()
+  }
+
+  close(error?: Error): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#flow.stop()
+    const { time } = this.#world
+    for (const parcel of this.#queue.splice(0)) if (parcel.kind === 'sent') parcel.onSent()
+    time.expectPromises()
+    time.after(0, () => this.#owner.onClose(error))
+    const other = this.#other
+    time.after(this.#world.latencyMs, () => other?.close())
+  }
+}

@@ -1,0 +1,51 @@
+// The figures of one simulated deployment. Times are multiples of the fluid limit, the least time that
+// any protocol needs on these links; each node's time runs from its own coming.
+import { type SimSwarm } from './sim-swarm.ts'
+
+export interface SimReport {
+  readonly nodes: number
+  readonly complete: number
+  /** max(S/U, S/d_min, N S/(U + sum of u)). */
+  readonly fluidSeconds: number
+  /** Multiples of the fluid limit; Infinity where too few nodes are complete. */
+  readonly p50: number
+  readonly p99: number
+  readonly last: number
+  readonly lastSeconds: number
+  /** What the image server sent, in images. */
+  readonly serverCopies: number
+  /** Payload that went from rack to rack, in images. */
+  readonly crossRackCopies: number
+  /** Payload that nobody needed, of all payload. */
+  readonly wastedShare: number
+  readonly events: number
+}
+
+export function reportOf(swarm: SimSwarm): SimReport {
+  const { options, nodes, fluidSeconds } = swarm
+  const sizeBytes = options.pieceCount * options.pieceLengthBytes
+  const seconds = nodes
+    .map(({ doneMs, startMs }) => ((doneMs ?? Infinity) - startMs) / 1000)
+    .sort((a, b) => a - b)
+  const multiple = (part: number) => quantile(seconds, part) / fluidSeconds
+  const stats = nodes.map(({ torrent }) => torrent.stats())
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0)
+  const downloaded = sum(stats.map(({ downloadedBytes }) => downloadedBytes))
+  const wasted = sum(stats.map(({ wastedBytes }) => wastedBytes))
+  return {
+    nodes: options.nodes.length,
+    complete: nodes.filter(({ doneMs }) => doneMs !== undefined).length,
+    fluidSeconds,
+    ...{ p50: multiple(0.5), p99: multiple(0.99), last: multiple(1) },
+    lastSeconds: quantile(seconds, 1),
+    serverCopies: swarm.serverTraffic.sentBytes / sizeBytes,
+    crossRackCopies: swarm.network.crossRackBytes / sizeBytes,
+    wastedShare: downloaded === 0 ? 0 : wasted / downloaded,
+    events: swarm.time.events,
+  }
+}
+
+/** The least value that so large a part of the sorted values does not exceed. */
+function quantile(sorted: readonly number[], part: number): number {
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? 0
+}
