@@ -25,6 +25,7 @@ const c = {
   flock: libc.func('int flock(int, int)'),
   pipe2: libc.func('int pipe2(_Out_ int *, int)'),
   fcntl: libc.func('int fcntl(int, int, ...)'),
+  setsockopt: libc.func('int setsockopt(int, int, int, const int *, uint32_t)'),
 }
 
 const AT_FDCWD = -100
@@ -34,6 +35,8 @@ const O_CLOEXEC = 0o2000000
 const MFD_CLOEXEC = 1
 const F_SETPIPE_SZ = 1031
 const LOCK_NB = 4
+const IPPROTO_TCP = 6
+const TCP_NOTSENT_LOWAT = 25
 const EIO = 5
 const SYNC_FILE_RANGE_WRITE = 2
 const XATTR_FIRST_GUESS_BYTES = 4096
@@ -145,6 +148,14 @@ export function pipe(bufferBytes: number): { readonly readFd: number; readonly w
   const [readFd = -1, writeFd = -1] = fds
   c.fcntl(writeFd, F_SETPIPE_SZ, 'int', bufferBytes) // beyond pipe-max-size: keeps the default
   return { readFd, writeFd }
+}
+
+/**
+ * The kernel takes no more for this TCP socket while so much waits to be sent (tcp(7),
+ * TCP_NOTSENT_LOWAT); what is under way does not count. A kernel without the option keeps its default.
+ */
+export function limitUnsent(fd: number, unsentBytes: number): void {
+  c.setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, new Int32Array([unsentBytes]), 4)
 }
 
 /** dev_t as glibc and the kernel's 64-bit interfaces encode it (makedev(3)). */

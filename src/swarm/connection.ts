@@ -50,6 +50,11 @@ export function formatEndpoint(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
+/** An IPv4 address that an IPv6 socket was reached at is written as IPv4. */
+export function plainAddress(address: string | undefined): string | undefined {
+  return address?.replace(/^::ffff:(?=\d+\.)/, '')
+}
+
 /** `host:port` or `[v6]:port` → parts. Throws ERR_SI_USAGE. */
 export function parseEndpoint(text: string): Endpoint {
   const match = /^(?:\[([0-9a-f:.%a-z]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text.trim())

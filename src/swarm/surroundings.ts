@@ -2,7 +2,7 @@
 // simulation puts a virtual network here and runs everything else as it is. Invariant: nothing in a
 // session reaches a socket, or waits, but through this, the clock, the store and the piece pool.
 import { type Dial } from './connection.ts'
-import { TcpConnection } from './tcp-connection.ts'
+import { dialPeer } from './peer-socket.ts'
 import { sendAnnounce } from './tracker-request.ts'
 
 export interface Surroundings {
@@ -14,7 +14,7 @@ export interface Surroundings {
 
 /** TCP, HTTP and the event loop of Node. */
 export const systemSurroundings: Surroundings = {
-  dial: TcpConnection.dial,
+  dial: dialPeer,
   announce: sendAnnounce,
   soon: (callback) => void setImmediate(callback),
 }

@@ -8,8 +8,8 @@ import { type InfoHash } from '../torrent/torrent.ts'
 import { type Connection } from './connection.ts'
 import { type Role } from './extension.ts'
 import { createPeerId, type Handshake } from './handshake.ts'
+import { acceptPeer } from './peer-socket.ts'
 import { systemSurroundings } from './surroundings.ts'
-import { TcpConnection } from './tcp-connection.ts'
 import { type AddTorrent, type Torrent } from './torrent-handle.ts'
 import { TorrentSession } from './torrent-session.ts'
 import { createUploadBuffers, type UploadBuffers } from './upload-buffers.ts'
@@ -190,7 +190,7 @@ class ListeningSwarm implements Swarm {
       this.#unknown.delete(oldest)
       oldest.close()
     }
-    const connection = TcpConnection.accept(
+    const connection = acceptPeer(
       socket,
       {
         onHandshake: (handshake) => {

@@ -1,9 +1,15 @@
 // The connection whose socket lives on this thread: handshake, then messages. Invariant: what is
 // received is decoded out of one fixed buffer shared by all connections of the thread (a read and its
 // decoding happen in one go), so a connection costs no receive memory. Spec: BEP 3.
-import { connect, Socket } from 'node:net'
+import { type Socket } from 'node:net'
 import { SiError, type Clock } from '../core/core.ts'
-import { formatEndpoint, type Connection, type ConnectionOwner, type Dial } from './connection.ts'
+import { type Endpoint } from './candidates.ts'
+import {
+  formatEndpoint,
+  plainAddress,
+  type Connection,
+  type ConnectionOwner,
+} from './connection.ts'
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from './handshake.ts'
 import {
   encodeMessage,
@@ -22,8 +28,19 @@ const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
 /** What a peer that reads nothing may make us hold: the payload under way to it, and as much again. */
 const MAX_UNSENT_BYTES = 4 * 2 ** 20
 
-/** The kernel finds out about a machine that lost power this long after its last byte (and 10 s). */
-const TCP_KEEPALIVE_MS = 5000
+/** How a connection reads: into one buffer, or where that cannot be had, in chunks. */
+export interface SocketReader {
+  readonly onread: { readonly buffer: Buffer; readonly callback: (bytes: number) => boolean }
+  readonly onChunk: (chunk: Buffer) => void
+}
+
+export interface TcpSetup extends Endpoint {
+  readonly isOutgoing: boolean
+  readonly owner: ConnectionOwner
+  readonly clock: Clock
+  /** Called once, at once. */
+  readonly open: (reader: SocketReader) => Socket
+}
 
 export class TcpConnection implements Connection {
   readonly isOutgoing: boolean
@@ -40,7 +57,7 @@ export class TcpConnection implements Connection {
   #lastReceivedMs: number
   #lastSentMs: number
 
-  private constructor(setup: ConnectionSetup) {
+  constructor(setup: TcpSetup) {
     this.isOutgoing = setup.isOutgoing
     this.#remoteHost = setup.host
     this.address = formatEndpoint(setup.host, setup.port)
@@ -54,36 +71,13 @@ export class TcpConnection implements Connection {
         return true
       },
     }
-    this.#socket = setup.open(onread, (chunk) => this.#receive(chunk))
-    this.#socket.setNoDelay(true)
-    this.#socket.setKeepAlive(true, TCP_KEEPALIVE_MS)
+    this.#socket = setup.open({ onread, onChunk: (chunk) => this.#receive(chunk) })
     this.#socket.on('connect', () => {
       this.#remoteHost = plainAddress(this.#socket.remoteAddress) ?? setup.host
     })
     this.#socket.on('error', (error) => (this.#error ??= error))
     this.#socket.on('end', () => this.close())
     this.#socket.on('close', () => this.#finish())
-  }
-
-  static readonly dial: Dial = (endpoint, owner, options) => {
-    const open: ConnectionSetup['open'] = (onread) => {
-      const socket = connect({ host: endpoint.host, port: endpoint.port, onread })
-      socket.once('connect', options.onConnect)
-      return socket
-    }
-    return new TcpConnection({ ...endpoint, owner, open, isOutgoing: true, clock: options.clock })
-  }
-
-  /** Takes over a socket that the listener accepted. */
-  static accept(
-    socket: Socket,
-    owner: ConnectionOwner,
-    options: { readonly clock: Clock },
-  ): TcpConnection {
-    const host = plainAddress(socket.remoteAddress) ?? 'unknown'
-    const port = socket.remotePort ?? 0
-    const open: ConnectionSetup['open'] = (onread, onChunk) => adoptSocket(socket, onread, onChunk)
-    return new TcpConnection({ host, port, owner, open, isOutgoing: false, clock: options.clock })
   }
 
   setOwner(owner: ConnectionOwner): void {
@@ -173,39 +167,4 @@ export class TcpConnection implements Connection {
     this.#isClosed = true
     this.#owner.onClose(this.#error)
   }
-}
-
-type OnRead = { readonly buffer: Buffer; readonly callback: (bytes: number) => boolean }
-
-interface ConnectionSetup {
-  readonly host: string
-  readonly port: number
-  readonly owner: ConnectionOwner
-  readonly clock: Clock
-  readonly isOutgoing: boolean
-  readonly open: (onread: OnRead, onChunk: (chunk: Buffer) => void) => Socket
-}
-
-/**
- * Accepted sockets cannot be given a receive buffer by any public option, so the handle moves to a new
- * Socket that has one. Should a Node version not allow that, the socket is used as it is, with a fresh
- * buffer for every read: slower, but the same bytes.
- */
-function adoptSocket(socket: Socket, onread: OnRead, onChunk: (chunk: Buffer) => void): Socket {
-  const accepted = socket as Socket & { _handle?: unknown }
-  const handle = accepted._handle
-  if (handle === null || typeof handle !== 'object' || !('useUserBuffer' in handle)) {
-    return socket.on('data', onChunk)
-  }
-  accepted._handle = null
-  socket.destroy() // settles the listener's count of open connections; the handle lives on
-  const options: object = { handle, onread, readable: true, writable: true }
-  const adopted = new Socket(options)
-  adopted.resume()
-  return adopted
-}
-
-/** An IPv4 address that an IPv6 socket was reached at is written as IPv4. */
-function plainAddress(address: string | undefined): string | undefined {
-  return address?.replace(/^::ffff:(?=\d+\.)/, '')
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { closeSync, fstatSync, lstatSync, openSync, readSync, statSync, symlinkSync } from 'node:fs'
 import { mkdtempSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -114,4 +116,41 @@ test('memfdCreate() and pipe() give usable descriptors', async () => {
   await sys.syncfsAsync(folder)
   await assert.rejects(sys.syncfsAsync(-1), { code: 'EIO', syscall: 'syncfs' })
   for (const fd of [memory, readFd, writeFd, folder]) closeSync(fd)
+})
+
+test('limitUnsent() leaves in the process what a peer does not read', async () => {
+  const server = createServer({ pauseOnConnect: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const connectSocket = async () => {
+    const socket = connect(port, '127.0.0.1')
+    const [[other]] = (await Promise.all([
+      once(server, 'connection'),
+      once(socket, 'connect'),
+    ])) as [[Socket], []]
+    return { socket, other }
+  }
+  const [limited, free] = [await connectSocket(), await connectSocket()]
+  const { fd } = (limited.socket as Socket & { _handle: { fd: number } })._handle
+  sys.limitUnsent(fd, 64 * 1024)
+  const chunk = Buffer.alloc(64 * 1024)
+  let takenOfLimited = 0
+  const freeTookMuch = new Promise<void>((resolve) => {
+    let taken = 0
+    for (let count = 0; count < 64; count++) {
+      limited.socket.write(chunk, () => (takenOfLimited += chunk.length))
+      free.socket.write(chunk, () => (taken += chunk.length) >= 2 ** 20 && resolve())
+    }
+  })
+  try {
+    await freeTookMuch
+    assert.ok(takenOfLimited < 2 ** 19, `the kernel took ${takenOfLimited} bytes`)
+  } finally {
+    for (const { socket, other } of [limited, free]) {
+      socket.on('error', () => {}).destroy()
+      other.destroy()
+    }
+    server.close()
+  }
 })

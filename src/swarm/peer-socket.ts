@@ -1,0 +1,73 @@
+// Sockets to peers: how they are opened and set up. Invariant: all have the same options and, where
+// Node allows it, read into the buffer that their connection gives.
+import { connect, Socket } from 'node:net'
+import { type Clock } from '../core/core.ts'
+import { limitUnsent } from '../host/host.ts'
+import { plainAddress, type ConnectionOwner, type Dial } from './connection.ts'
+import { TcpConnection, type SocketReader } from './tcp-connection.ts'
+
+/** The kernel finds out about a machine that lost power this long after its last byte (and 10 s). */
+const TCP_KEEPALIVE_MS = 5000
+
+/**
+ * What the kernel may hold unsent of one connection; the rest waits in our queue, where it can still be
+ * cancelled, and pieces leave one after the other. Two milliseconds of a 1 Gbit/s link.
+ */
+const KERNEL_UNSENT_BYTES = 256 * 1024
+
+/** Connects to a peer; failure is told by `owner.onClose`. */
+export const dialPeer: Dial = ({ host, port }, owner, { clock, onConnect }) => {
+  const open = ({ onread }: SocketReader) => {
+    const socket = connect({ host, port, onread })
+    return socket.once('connect', () => {
+      setOptions(socket)
+      onConnect()
+    })
+  }
+  return new TcpConnection({ host, port, owner, open, isOutgoing: true, clock })
+}
+
+/** Takes over a socket that the listener accepted. */
+export function acceptPeer(
+  socket: Socket,
+  owner: ConnectionOwner,
+  options: { readonly clock: Clock },
+): TcpConnection {
+  return new TcpConnection({
+    host: plainAddress(socket.remoteAddress) ?? 'unknown',
+    port: socket.remotePort ?? 0,
+    isOutgoing: false,
+    ...{ owner, clock: options.clock },
+    open: (reader) => {
+      setOptions(socket)
+      return adoptSocket(socket, reader)
+    },
+  })
+}
+
+/** The descriptor is no part of Node's public interface: where there is none, the kernel's defaults stay. */
+function setOptions(socket: Socket): void {
+  socket.setNoDelay(true)
+  socket.setKeepAlive(true, TCP_KEEPALIVE_MS)
+  const fd = (socket as Socket & { _handle?: { readonly fd?: unknown } | null })._handle?.fd
+  if (typeof fd === 'number' && fd >= 0) limitUnsent(fd, KERNEL_UNSENT_BYTES)
+}
+
+/**
+ * Accepted sockets cannot be given a receive buffer by any public option, so the handle moves to a new
+ * Socket that has one. Should a Node version not allow that, the socket is used as it is, with a fresh
+ * buffer for every read: slower, but the same bytes.
+ */
+function adoptSocket(socket: Socket, reader: SocketReader): Socket {
+  const accepted = socket as Socket & { _handle?: unknown }
+  const handle = accepted._handle
+  if (handle === null || typeof handle !== 'object' || !('useUserBuffer' in handle)) {
+    return socket.on('data', reader.onChunk)
+  }
+  accepted._handle = null
+  socket.destroy() // settles the listener's count of open connections; the handle lives on
+  const options: object = { handle, onread: reader.onread, readable: true, writable: true }
+  const adopted = new Socket(options)
+  adopted.resume()
+  return adopted
+}
