@@ -2,12 +2,14 @@
 import { isSiError, errnoOf, messageOf } from '../../src/core/core.ts'
 import { benchCapture } from './bench-capture.ts'
 import { benchDeploy } from './bench-deploy.ts'
+import { benchEngine } from './bench-engine.ts'
 import { benchFluid } from './bench-fluid.ts'
 import { competition, type Bench, type Report } from './report.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   capture: competition(benchCapture),
   deploy: competition(benchDeploy),
+  engine: benchEngine,
   fluid: benchFluid,
 }
 

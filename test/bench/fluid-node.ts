@@ -18,7 +18,7 @@ export interface NodeReport {
 
 export interface FluidNode {
   readonly name: string
-  readonly program: lab.HostProgram
+  readonly program: lab.LabProgram
   readonly spawnedMs: number
   /** When it said first what it is doing, by phase: `reading torrent`, `reading manifest`, … */
   readonly phaseMs: Map<string, number>

@@ -51,7 +51,7 @@ export async function warmUp(site: FluidSite): Promise<void> {
   await stopAll(site, [node], server)
 }
 
-async function startServer({ scope, network, repository }: FluidSite): Promise<lab.HostProgram> {
+async function startServer({ scope, network, repository }: FluidSite): Promise<lab.LabProgram> {
   const args = ['server', '--repository', repository]
   const server = lab.startOnHost(scope, network('server'), { program: SI, args })
   await lab.waitForHttp(scope, network('server'), 'http://server:8080/health', server)
@@ -61,7 +61,7 @@ async function startServer({ scope, network, repository }: FluidSite): Promise<l
 async function stopAll(
   { directory }: FluidSite,
   nodes: readonly FluidNode[],
-  server: lab.HostProgram,
+  server: lab.LabProgram,
 ): Promise<void> {
   await Promise.all([...nodes.map(({ program }) => program.stop()), server.stop()])
   for (const { name } of nodes) await rm(join(directory, name), { recursive: true })
@@ -100,7 +100,7 @@ export async function runFluid(site: FluidSite, options: FluidRunOptions): Promi
 }
 
 interface StartOptions extends FluidRunOptions {
-  readonly server: lab.HostProgram
+  readonly server: lab.LabProgram
   /** Filled as they start. */
   readonly nodes: FluidNode[]
 }

@@ -21,7 +21,7 @@ interface Report {
 
 /** One si-deploy of the lab, and what it has said so far. */
 interface Deployment {
-  readonly program: lab.HostProgram
+  readonly program: lab.LabProgram
   readonly target: string
   /** What it was doing at its last word. */
   phase: string | undefined
@@ -50,7 +50,7 @@ async function makeSite(scope: lab.Scope): Promise<Site> {
   return { scope, network, source, repository }
 }
 
-function startServer({ scope, network, repository }: Site): lab.HostProgram {
+function startServer({ scope, network, repository }: Site): lab.LabProgram {
   const args = ['server', '--repository', repository]
   return lab.startOnHost(scope, network('server'), { program: SI, args })
 }

@@ -26,6 +26,8 @@ import {
 import { createTracker } from '../../src/tracker/tracker.ts'
 import type { TestWorkerData } from './swarm-worker.ts'
 
+export { within } from '../lab/within.ts'
+
 export interface Lab extends AsyncDisposable {
   readonly directory: string
   readonly metainfo: Metainfo
@@ -210,19 +212,6 @@ export async function until(
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`Waited in vain: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-
-/** `promise`, but fails after `timeoutMs`. */
-export async function within<T>(promise: Promise<T>, what: string, timeoutMs = 20_000): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited in vain: ${what}`)), timeoutMs)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

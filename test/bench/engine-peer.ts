@@ -1,0 +1,55 @@
+// Our engine as one program: `engine-peer.ts seed|get TORRENT DIRECTORY` seeds or downloads a torrent of one
+// file with what si-deploy and si-server use, until SIGTERM. Prints `listening PORT` and `complete`.
+import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createPiecePool, createSlab, createSwarm, openFileStore } from '../../src/swarm/swarm.ts'
+import { Bitfield, parseMetainfo } from '../../src/torrent/torrent.ts'
+import type { EngineWorkerData } from './engine-worker.ts'
+
+/** As si-deploy: threads by cores, a slab of 32 MiB and at least 4 slots. */
+const MOST_THREADS = 4
+const SLAB_BYTES = 32 * 2 ** 20
+const MIN_SLOTS = 4
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    threads: { type: 'string', default: String(Math.min(MOST_THREADS, availableParallelism())) },
+  },
+})
+const [role = '', torrentPath = '', directory = ''] = positionals
+
+const metainfo = parseMetainfo(await readFile(torrentPath))
+const { pieceLengthBytes, pieceHashes, pieceCount, trackers } = metainfo
+const folder = join(directory, metainfo.name)
+const path = join(folder, ...(metainfo.files[0]?.path ?? []))
+
+if (role === 'seed') {
+  const swarm = await createSwarm({ port: 0, role: 'server' })
+  const store = await openFileStore(metainfo, folder)
+  swarm.add({ metainfo, trackers, store, have: Bitfield.full(pieceCount), pool: null })
+  console.log('listening', swarm.port)
+  console.log('complete')
+  process.on('SIGTERM', () => void swarm.close().then(() => store.close()))
+} else {
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, '')
+  await truncate(path, metainfo.lengthBytes)
+  const workerData: EngineWorkerData = { path, pieceLengthBytes, pieceHashes }
+  const entry = new URL('engine-worker.ts', import.meta.url)
+  const slots = Math.max(MIN_SLOTS, Math.floor(SLAB_BYTES / pieceLengthBytes))
+  const slab = createSlab({ slotBytes: pieceLengthBytes, slots })
+  const pool = createPiecePool({ entry, workerData, threads: Number(values.threads), slab })
+  const store = await openFileStore(metainfo, folder)
+  const swarm = await createSwarm({ port: 0, role: 'node' })
+  const have = new Bitfield(pieceCount)
+  const torrent = swarm.add({ metainfo, trackers, store, have, pool })
+  const pieces = Array.from({ length: pieceCount }, (_, index) => index)
+  torrent.want(pieces)
+  console.log('listening', swarm.port)
+  process.on('SIGTERM', () => void swarm.close().then(() => pool.close()))
+  await torrent.received(pieces)
+  console.log('complete')
+}

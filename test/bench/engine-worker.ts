@@ -1,0 +1,29 @@
+// The piece worker of engine-peer.ts: checks SHA-1 and writes into one file at the piece's place.
+import { hash } from 'node:crypto'
+import { openSync, writeSync } from 'node:fs'
+import { workerData } from 'node:worker_threads'
+import { servePieces } from '../../src/swarm/swarm.ts'
+
+export interface EngineWorkerData {
+  readonly path: string
+  readonly pieceLengthBytes: number
+  /** SHA-1 of each piece: 20 bytes each. */
+  readonly pieceHashes: Uint8Array
+}
+
+const { path, pieceLengthBytes, pieceHashes } = workerData as EngineWorkerData
+const SHA1_BYTES = 20
+const fd = openSync(path, 'r+')
+
+servePieces({
+  piece(index, bytes) {
+    const expected = pieceHashes.subarray(index * SHA1_BYTES, (index + 1) * SHA1_BYTES)
+    if (!hash('sha1', bytes, 'buffer').equals(expected)) return 'bad'
+    for (let done = 0; done < bytes.length;) {
+      const at = index * pieceLengthBytes + done
+      done += writeSync(fd, bytes, done, bytes.length - done, at)
+    }
+    return 'ok'
+  },
+  tasks: {},
+})
