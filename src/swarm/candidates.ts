@@ -16,6 +16,18 @@ interface Candidate extends Endpoint {
   isInUse: boolean
   /** Identity of who answered there last. */
   identity: string | undefined
+  /** Host that told us of an address nobody has answered at yet; undefined when it is no hearsay. */
+  teller: string | undefined
+}
+
+export interface AddOptions {
+  /** Tried for ever, before all others. */
+  readonly isStatic: boolean
+  /**
+   * Host that the address comes from when that is neither the tracker nor our administrator. Such
+   * addresses are hearsay until somebody answers there; how much of it is kept is bounded.
+   */
+  readonly teller?: string
 }
 
 /** How an attempt or a connection ended; one that ended within seconds has failed, too. */
@@ -33,22 +45,54 @@ const MAX_FAILURES = 6
 /** More addresses than any swarm needs; a tracker cannot fill our memory with them. */
 const MAX_CANDIDATES = 2000
 
+/** Addresses that peers told us and nobody has answered at; of one host, and of all. */
+const MAX_HEARSAY_PER_HOST = 100
+const MAX_HEARSAY = 1000
+
 export class Candidates {
   readonly #byAddress = new Map<string, Candidate>()
+  readonly #hearsayByHost = new Map<string, number>()
   readonly #random: () => number
+  #hearsayCount = 0
 
   constructor(random: () => number) {
     this.#random = random
   }
 
   /** Learns an address; what is known of it already stays. */
-  add(endpoint: Endpoint, options: { readonly isStatic: boolean }): void {
+  add(endpoint: Endpoint, { isStatic, teller }: AddOptions): void {
     const address = formatEndpoint(endpoint.host, endpoint.port)
-    if (this.#byAddress.has(address) || this.#byAddress.size >= MAX_CANDIDATES) return
+    const known = this.#byAddress.get(address)
+    if (known !== undefined) {
+      if (teller === undefined) this.#confirm(known)
+      return
+    }
+    if (this.#byAddress.size >= MAX_CANDIDATES || !this.#countHearsay(teller)) return
     this.#byAddress.set(address, {
-      ...{ host: endpoint.host, port: endpoint.port, address, isStatic: options.isStatic },
+      ...{ host: endpoint.host, port: endpoint.port, address, isStatic, teller },
       ...{ failures: 0, nextTryMs: 0, isInUse: false, identity: undefined },
     })
+  }
+
+  /** False when this host, or all together, told enough. */
+  #countHearsay(teller: string | undefined): boolean {
+    if (teller === undefined) return true
+    const count = this.#hearsayByHost.get(teller) ?? 0
+    if (count >= MAX_HEARSAY_PER_HOST || this.#hearsayCount >= MAX_HEARSAY) return false
+    this.#hearsayByHost.set(teller, count + 1)
+    this.#hearsayCount++
+    return true
+  }
+
+  /** The address is hearsay no longer, or is forgotten. */
+  #confirm(candidate: Candidate): void {
+    const { teller } = candidate
+    if (teller === undefined) return
+    candidate.teller = undefined
+    this.#hearsayCount--
+    const count = (this.#hearsayByHost.get(teller) ?? 1) - 1
+    if (count === 0) this.#hearsayByHost.delete(teller)
+    else this.#hearsayByHost.set(teller, count)
   }
 
   /** Up to `count` endpoints to connect to now, marked as in use; `isConnected` tells by identity. */
@@ -84,6 +128,7 @@ export class Candidates {
     const candidate = this.#byAddress.get(address)
     if (candidate === undefined) return
     candidate.identity = identity
+    this.#confirm(candidate)
   }
 
   /** The attempt or the connection ended. */
@@ -94,7 +139,9 @@ export class Candidates {
     if (how !== 'failed') candidate.failures = 0
     candidate.nextTryMs = nowMs + this.#delayMs(candidate, how)
     if (how === 'failed') candidate.failures++
-    if (candidate.failures >= MAX_FAILURES && !candidate.isStatic) this.#byAddress.delete(address)
+    if (candidate.failures < MAX_FAILURES || candidate.isStatic) return
+    this.#confirm(candidate)
+    this.#byAddress.delete(address)
   }
 
   #delayMs(candidate: Candidate, how: Ending): number {

@@ -1,5 +1,6 @@
-// The extension handshake: what a peer calls itself, how many requests it queues, and, between our
-// own peers, the dictionary `si` with the role and the largest request served. Pure. Spec: BEP 10.
+// The extension handshake: what a peer calls itself, how many requests it queues, which extensions it
+// takes, and, between our own peers, the dictionary `si` with the role and the largest request served.
+// Pure. Spec: BEP 10, 11.
 import {
   BLOCK_BYTES,
   decodeBencodePrefix,
@@ -18,9 +19,16 @@ export interface ExtensionHandshake {
   readonly requestQueue: number
   /** Port it listens on, 0 when it did not say. */
   readonly listenPort: number
+  /** Number of the messages of the peer exchange that it takes; 0 when it takes none. */
+  readonly peerExchangeId: number
   /** Present for our own peers only. */
   readonly own: { readonly role: Role; readonly maxRequestBytes: number } | undefined
 }
+
+/** The number we give to messages of the peer exchange. */
+export const OWN_PEER_EXCHANGE_ID = 1
+
+const PEER_EXCHANGE = 'ut_pex'
 
 /** What clients that do not say are known to queue at least (libtorrent's default). */
 const DEFAULT_REQUEST_QUEUE = 250
@@ -30,7 +38,7 @@ const MAX_CLIENT_CHARACTERS = 64
 export function encodeExtensionHandshake(handshake: ExtensionHandshake): Buffer {
   const { own } = handshake
   return encodeBencode({
-    m: {},
+    m: handshake.peerExchangeId > 0 ? { [PEER_EXCHANGE]: handshake.peerExchangeId } : {},
     ...(handshake.listenPort > 0 ? { p: handshake.listenPort } : {}),
     reqq: handshake.requestQueue,
     ...(own === undefined ? {} : { si: { max: own.maxRequestBytes, role: own.role } }),
@@ -50,6 +58,7 @@ export function decodeExtensionHandshake(payload: Uint8Array): ExtensionHandshak
     client: Buffer.isBuffer(client) ? printable(client) : '',
     requestQueue: within(fields.get('reqq'), 1, 100_000) ?? DEFAULT_REQUEST_QUEUE,
     listenPort: within(fields.get('p'), 1, 65535) ?? 0,
+    peerExchangeId: messageId(fields.get('m'), PEER_EXCHANGE),
     own: ownFields(fields.get('si')),
   }
 }
@@ -72,6 +81,11 @@ function ownFields(value: BencodeValue | undefined): ExtensionHandshake['own'] {
   const isServer = Buffer.isBuffer(role) && role.toString('latin1') === 'server'
   const maxRequestBytes = within(fields.get('max'), BLOCK_BYTES, 2 ** 31) ?? BLOCK_BYTES
   return { role: isServer ? 'server' : 'node', maxRequestBytes }
+}
+
+function messageId(value: BencodeValue | undefined, name: string): number {
+  const ids = value instanceof Map ? (value as ReadonlyMap<string, BencodeValue>) : undefined
+  return within(ids?.get(name), 1, 255) ?? 0
 }
 
 function within(value: BencodeValue | undefined, low: number, high: number): number | undefined {

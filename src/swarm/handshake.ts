@@ -49,3 +49,8 @@ export function createPeerId(random: () => number): string {
   const tail = Array.from({ length: 12 }, () => letters[Math.floor(random() * letters.length)])
   return `-SI0100-${tail.join('')}`
 }
+
+/** The customary first characters of an id, `-TR3000-`, for clients that do not say their name. */
+export function clientOfId(peerId: string): string {
+  return /^-[A-Za-z~]{2}[0-9A-Za-z.]{4}-/.exec(peerId)?.[0].slice(1, -1) ?? 'unknown'
+}

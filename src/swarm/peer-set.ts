@@ -3,7 +3,7 @@
 // get it banned. Invariant: at most one connection to each peer, none to ourselves, none to a banned
 // peer, never more than `maxPeers` that came to us.
 import { SiError, type Clock } from '../core/core.ts'
-import { Candidates, type Ending, type Endpoint } from './candidates.ts'
+import { Candidates, type AddOptions, type Ending, type Endpoint } from './candidates.ts'
 import { chooseUnchoked } from './choker.ts'
 import { formatEndpoint, type Connection } from './connection.ts'
 import { type Handshake } from './handshake.ts'
@@ -52,12 +52,14 @@ interface Member {
   readonly sinceMs: number
   /** Where it can be reached, as far as we know. */
   address: string | undefined
+  listenPort: number | undefined
   ending: Ending | undefined
 }
 
 interface Dial {
   readonly connection: Connection
   readonly address: string
+  readonly port: number
   readonly sinceMs: number
 }
 
@@ -92,7 +94,15 @@ export class PeerSet {
     return this.#members.get(key)?.peer
   }
 
-  addEndpoints(endpoints: readonly Endpoint[], options: { readonly isStatic: boolean }): void {
+  /** Connected peers, and where others reach them, as far as we know. */
+  *members(): Generator<{ readonly peer: Peer; readonly listens: Endpoint | undefined }> {
+    for (const { peer, listenPort: port } of this.#members.values()) {
+      const host = peer.connection.remoteHost
+      yield { peer, listens: port === undefined ? undefined : { host, port } }
+    }
+  }
+
+  addEndpoints(endpoints: readonly Endpoint[], options: AddOptions): void {
     for (const endpoint of endpoints) this.#candidates.add(endpoint, options)
   }
 
@@ -101,15 +111,17 @@ export class PeerSet {
     if (this.#isClosed || !this.#isWelcome(connection, handshake)) return connection.close()
     if (!this.#makeRoom(connection.remoteHost)) return connection.close()
     connection.sendHandshake(this.#options.handshake)
-    this.#admit(connection, handshake, undefined)
+    this.#admit(connection, handshake)
   }
 
   /** A peer told on which port it listens: others connect to it there, and so may we later. */
   learnAddress(peer: Peer, port: number): void {
     const member = this.#members.get(peer.key)
     if (member === undefined || peer.connection.isOutgoing) return
-    member.address = formatEndpoint(peer.connection.remoteHost, port)
-    this.#candidates.add({ host: peer.connection.remoteHost, port }, { isStatic: false })
+    const { remoteHost } = peer.connection
+    member.address = formatEndpoint(remoteHost, port)
+    member.listenPort = port
+    this.#candidates.add({ host: remoteHost, port }, { isStatic: false, teller: remoteHost })
     this.#candidates.answered(member.address, identityOf(peer.connection, peer.peerId))
   }
 
@@ -197,7 +209,7 @@ export class PeerSet {
       { clock, onConnect: () => connection.sendHandshake(handshake) },
     )
     const address = formatEndpoint(endpoint.host, endpoint.port)
-    const dial: Dial = { connection, address, sinceMs: nowMs }
+    const dial: Dial = { connection, address, port: endpoint.port, sinceMs: nowMs }
     this.#dials.add(dial)
   }
 
@@ -219,7 +231,7 @@ export class PeerSet {
       })
       return connection.close()
     }
-    this.#admit(connection, theirs, address)
+    this.#admit(connection, theirs, dial)
   }
 
   #isBarred(connection: Connection, peerId: string): boolean {
@@ -269,7 +281,7 @@ export class PeerSet {
     return true
   }
 
-  #admit(connection: Connection, handshake: Handshake, address: string | undefined): void {
+  #admit(connection: Connection, handshake: Handshake, dial?: Dial): void {
     const key = this.#nextKey++
     connection.setOwner({
       onHandshake: () => {},
@@ -280,7 +292,8 @@ export class PeerSet {
     })
     const peer = new Peer(this.#options.torrent, { key, connection, handshake })
     const sinceMs = this.#options.clock.monotonicMs()
-    this.#members.set(key, { peer, sinceMs, address, ending: undefined })
+    const place = { address: dial?.address, listenPort: dial?.port }
+    this.#members.set(key, { peer, sinceMs, ...place, ending: undefined })
   }
 
   /** Closes a connection and forgets its peer at once. */

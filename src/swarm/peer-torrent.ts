@@ -33,5 +33,9 @@ export interface PeerTorrent {
   /** What it owed may now be asked of others. */
   onPeerGone(): void
   onPeerListens(peer: Peer, port: number): void
+  /** False: the torrent is private, its peers are told of by trackers only (BEP 27). */
+  readonly exchangesPeers: boolean
+  /** A message of the peer exchange has come. Throws ERR_SI_PROTOCOL. */
+  onPeerExchange(peer: Peer, payload: Uint8Array): void
   onReadError(error: unknown, range: BlockRange): void
 }

@@ -6,9 +6,10 @@ import { type Connection } from './connection.ts'
 import {
   decodeExtensionHandshake,
   encodeExtensionHandshake,
+  OWN_PEER_EXCHANGE_ID,
   type ExtensionHandshake,
 } from './extension.ts'
-import { type Handshake } from './handshake.ts'
+import { clientOfId, type Handshake } from './handshake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
@@ -79,6 +80,7 @@ export class Peer implements PickingPeer, WireSink {
     if (handshake.supportsExtensions) {
       const payload = encodeExtensionHandshake({
         ...{ client: 'SwarmImager 0.1', requestQueue: REQUEST_QUEUE, listenPort },
+        peerExchangeId: this.#torrent.exchangesPeers ? OWN_PEER_EXCHANGE_ID : 0,
         own: { role, maxRequestBytes: Math.min(MAX_OWN_REQUEST_BYTES, metainfo.pieceLengthBytes) },
       })
       this.connection.send({ type: 'extended', id: 0, payload })
@@ -92,6 +94,15 @@ export class Peer implements PickingPeer, WireSink {
 
   get isServer(): boolean {
     return this.#extension?.own?.role === 'server'
+  }
+
+  get isComplete(): boolean {
+    return this.pieces.isComplete
+  }
+
+  /** Number of the peer exchange's messages that it takes; 0 when it takes none. */
+  get peerExchangeId(): number {
+    return this.#torrent.exchangesPeers ? (this.#extension?.peerExchangeId ?? 0) : 0
   }
 
   get client(): string {
@@ -154,14 +165,16 @@ export class Peer implements PickingPeer, WireSink {
       case 'reject':
         return this.#onReject(message.range)
       case 'extended':
-        if (message.id === 0) this.#onExtension(message.payload)
-        return
+        return this.#onExtended(message.id, message.payload)
       default:
         return message satisfies never
     }
   }
 
-  #onExtension(payload: Uint8Array): void {
+  #onExtended(id: number, payload: Uint8Array): void {
+    const { exchangesPeers } = this.#torrent
+    if (id === OWN_PEER_EXCHANGE_ID && exchangesPeers) this.#torrent.onPeerExchange(this, payload)
+    if (id !== 0) return
     const isFirst = this.#extension === undefined
     this.#extension = decodeExtensionHandshake(payload)
     const { listenPort } = this.#extension
@@ -280,9 +293,4 @@ export class Peer implements PickingPeer, WireSink {
     for (const index of this.pieces.indexes()) picker.removeAvailability(index)
     await this.#serving.close()
   }
-}
-
-/** The customary first characters of an id, `-TR3000-`, for clients that do not say their name. */
-function clientOfId(peerId: string): string {
-  return /^-[A-Za-z~]{2}[0-9A-Za-z.]{4}-/.exec(peerId)?.[0].slice(1, -1) ?? 'unknown'
 }

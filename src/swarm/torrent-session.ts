@@ -5,6 +5,7 @@ import { SiError, type Clock } from '../core/core.ts'
 import { type TokenBucket } from '../throttle/throttle.ts'
 import { pieceSizeBytes, type Bitfield } from '../torrent/torrent.ts'
 import { parseEndpoint, type Connection } from './connection.ts'
+import { Discovery } from './discovery.ts'
 import { Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
 import { type Handshake } from './handshake.ts'
@@ -20,7 +21,6 @@ import { type PiecePool } from './piece-pool.ts'
 import { RateMeter } from './pipeline.ts'
 import { type RequestPicker } from './requester.ts'
 import { type AddTorrent, type Torrent, type TorrentStats } from './torrent-handle.ts'
-import { createTrackerClient, type TrackerClient } from './tracker-client.ts'
 import { type UploadBuffers } from './upload-buffers.ts'
 
 /** What the swarm gives to each of its torrents. */
@@ -56,7 +56,7 @@ export class TorrentSession implements Torrent {
   readonly #picker: Picker
   readonly #downloader: Downloader | null
   readonly #peers: PeerSet
-  readonly #tracker: TrackerClient
+  readonly #discovery: Discovery
   readonly #waiters = new PieceWaiters()
   readonly #listeners = new Set<(pieceIndex: number) => void>()
   readonly #stopListening: () => void
@@ -85,7 +85,7 @@ export class TorrentSession implements Torrent {
     this.#uploadMeter = new RateMeter(context.clock.monotonicMs())
     this.#peers = this.#createPeerSet()
     this.#peers.addEndpoints((options.peers ?? []).map(parseEndpoint), { isStatic: true })
-    this.#tracker = this.#createTracker()
+    this.#discovery = this.#createDiscovery()
     this.#tick()
   }
 
@@ -135,7 +135,7 @@ export class TorrentSession implements Torrent {
         downloadBytesPerSecond: peer.downloadBytesPerSecond,
         uploadBytesPerSecond: peer.uploadBytesPerSecond,
       })),
-      trackerStatus: this.#tracker.status,
+      trackerStatus: this.#discovery.trackerStatus,
       downloadBytesPerSecond: this.#downloadMeter.bytesPerSecond(clock.monotonicMs()),
       uploadBytesPerSecond: this.#uploadMeter.bytesPerSecond(clock.monotonicMs()),
     }
@@ -151,7 +151,7 @@ export class TorrentSession implements Torrent {
     this.#cancelTick()
     this.#stopListening()
     this.#waiters.fail(new SiError('ERR_SI_ABORTED', 'The torrent was closed'))
-    await Promise.all([this.#peers.close(), this.#downloader?.close(), this.#tracker.close()])
+    await Promise.all([this.#peers.close(), this.#downloader?.close(), this.#discovery.close()])
     this.#context.onClosed()
   }
 
@@ -226,6 +226,8 @@ export class TorrentSession implements Torrent {
       },
       onInterestChanged: () => this.#chokeSoon(),
       onPeerGone: () => this.#fillSoon(),
+      exchangesPeers: !metainfo.isPrivate,
+      onPeerExchange: (peer, payload) => this.#discovery.onPeerExchange(peer, payload),
       onPeerListens: (peer, port) => this.#peers.learnAddress(peer, port),
       onReadError: (error, range) => {
         onNote(`Cannot read piece ${range.pieceIndex} for a peer: ${String(error)}`)
@@ -233,13 +235,12 @@ export class TorrentSession implements Torrent {
     }
   }
 
-  #createTracker(): TrackerClient {
+  #createDiscovery(): Discovery {
     const { peerId, announceAddress, rack, clock, random, listenPort, surroundings } = this.#context
     const { metainfo, trackers } = this.#options
-    const key = Math.floor(random() * 2 ** 32).toString(16)
-    return createTrackerClient({
-      tiers: trackers,
-      identity: { infoHash: metainfo.infoHash, peerId, key, address: announceAddress, rack },
+    return new Discovery({
+      ...{ metainfo, trackers, peers: this.#peers, clock, random, surroundings },
+      identity: { peerId, address: announceAddress, rack },
       facts: () => ({
         port: listenPort,
         uploadedBytes: this.#counters.up,
@@ -247,8 +248,6 @@ export class TorrentSession implements Torrent {
         leftBytes: this.#leftBytes,
         peersWanted: this.#closed === undefined ? PEERS_PER_ANNOUNCE : 0,
       }),
-      onPeers: (peers) => this.#peers.addEndpoints(peers, { isStatic: false }),
-      ...{ clock, random, send: surroundings.announce },
     })
   }
 
@@ -256,14 +255,14 @@ export class TorrentSession implements Torrent {
     this.#cancelTick = this.#context.clock.schedule(TICK_MS, () => this.#tick())
     this.#peers.tick()
     this.#fill()
-    if (this.#peers.size < FEW_PEERS && this.#picker.unfinishedCount > 0) this.#tracker.hurry()
+    this.#discovery.tick(this.#peers.size < FEW_PEERS && this.#picker.unfinishedCount > 0)
   }
 
   #onWritten(index: number): void {
     if (this.#have.set(index)) {
       this.#leftBytes -= pieceSizeBytes(this.#options.metainfo, index)
       for (const peer of this.#peers) peer.tellHave(index)
-      if (this.#have.isComplete) this.#tracker.completed()
+      if (this.#have.isComplete) this.#discovery.completed()
     }
     for (const listener of this.#listeners) listener(index)
     this.#waiters.done(index)

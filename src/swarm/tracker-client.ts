@@ -1,6 +1,6 @@
 // Keeps a torrent announced: tiers of trackers, intervals, events, back-off. Invariant: a dead tracker
 // costs nothing but the peers it would have told; the loop never ends by a failure. Spec: BEP 3, 12.
-import { messageOf, type Clock } from '../core/core.ts'
+import { messageOf, shuffle, type Clock } from '../core/core.ts'
 import { type Endpoint } from './candidates.ts'
 import { sendAnnounce, type Announce, type AnnounceReply } from './tracker-request.ts'
 
@@ -80,7 +80,7 @@ class TieredClient implements TrackerClient {
   constructor(options: TrackerClientOptions) {
     this.#options = options
     this.#tiers = options.tiers.map((tier) =>
-      shuffle(tier, options.random).map((url) => ({
+      shuffle([...tier], options.random).map((url) => ({
         ...{ url, isStarted: false, failures: 0, asideUntilMs: -Infinity },
       })),
     )
@@ -198,11 +198,4 @@ class TieredClient implements TrackerClient {
     const announce = { ...this.#options.identity, ...this.#options.facts(), event }
     return send(tracker.url, announce, signal)
   }
-}
-
-function shuffle(items: readonly string[], random: () => number): string[] {
-  return items
-    .map((item) => ({ item, rank: random() }))
-    .toSorted((a, b) => a.rank - b.rank)
-    .map(({ item }) => item)
 }

@@ -5,6 +5,7 @@ import { request as httpsRequest } from 'node:https'
 import { isSiError, messageOf, SiError } from '../core/core.ts'
 import { decodeBencode, type BencodeValue, type InfoHash } from '../torrent/torrent.ts'
 import { type Endpoint } from './candidates.ts'
+import { decodeCompactPeers, type AddressBytes } from './compact-peers.ts'
 
 export interface Announce {
   readonly infoHash: InfoHash
@@ -108,25 +109,11 @@ function parsePeers(value: BencodeValue | undefined): Endpoint[] {
   })
 }
 
-/** Addresses of `addressBytes` each followed by a port, all in one string (BEP 23). */
-function parseCompact(value: BencodeValue | undefined, addressBytes: 4 | 16): Endpoint[] {
+function parseCompact(value: BencodeValue | undefined, addressBytes: AddressBytes): Endpoint[] {
   if (value === undefined) return []
-  const size = addressBytes + 2
-  if (!Buffer.isBuffer(value) || value.length % size !== 0) throw fault('its list of peers is cut')
-  const peers: Endpoint[] = []
-  for (let at = 0; at < value.length; at += size) {
-    const port = value.readUInt16BE(at + addressBytes)
-    const address = value.subarray(at, at + addressBytes)
-    if (port > 0) peers.push({ host: formatAddress(address), port })
-  }
+  const peers = Buffer.isBuffer(value) ? decodeCompactPeers(value, addressBytes) : undefined
+  if (peers === undefined) throw fault('its list of peers is cut')
   return peers
-}
-
-function formatAddress(address: Buffer): string {
-  if (address.length === 4) return address.join('.')
-  const groups = Array.from({ length: 8 }, (_, index) => address.readUInt16BE(index * 2))
-  const text = groups.map((group) => group.toString(16)).join(':')
-  return new URL(`http://[${text}]`).hostname.slice(1, -1)
 }
 
 /** Asks a tracker. Throws ERR_SI_TRACKER for whatever goes wrong, also after 10 s without an answer. */

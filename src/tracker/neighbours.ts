@@ -1,6 +1,7 @@
 // Which peers of a swarm an asker is told about. Pure but for the random numbers handed in. Invariant:
 // whatever the racks, a third of an answer (two at least) comes from outside the asker's rack as long as
 // there is anybody there: preferring the rack without that guarantee starves whole racks (kraken#244).
+import { shuffle } from '../core/core.ts'
 
 export interface NeighbourCandidate {
   /** Name of the rack that the peer announced; undefined belongs to no rack, not to a common one. */
@@ -75,15 +76,4 @@ class Sample<T> {
   take(): T[] {
     return shuffle(this.#items, this.#random)
   }
-}
-
-/** Fisher and Yates, in place. */
-function shuffle<T>(items: T[], random: () => number): T[] {
-  for (let last = items.length - 1; last > 0; last--) {
-    const other = Math.floor(random() * (last + 1))
-    const moved = items[last] as T
-    items[last] = items[other] as T
-    items[other] = moved
-  }
-  return items
 }

@@ -80,3 +80,36 @@ test('parseEndpoint() reads names, IPv4 and IPv6', () => {
     )
   }
 })
+
+const hearsay = (index: number) => ({ host: `10.1.${index >> 8}.${index & 255}`, port: 9 })
+
+test('add() keeps a bounded number of addresses that one host told, and of all hosts', () => {
+  const candidates = new Candidates(() => 0.5)
+  for (let index = 0; index < 5000; index++) {
+    candidates.add(hearsay(index), { isStatic: false, teller: '10.0.0.9' })
+  }
+  assert.equal(candidates.count, 100)
+  for (let index = 0; index < 5000; index++) {
+    candidates.add(hearsay(index), { isStatic: false, teller: `10.2.0.${index % 50}` })
+  }
+  assert.equal(candidates.count, 1000)
+  candidates.add(A, { isStatic: false })
+  assert.equal(candidates.count, 1001)
+})
+
+test('add() has room for more hearsay once an address proved good, was confirmed or forgotten', () => {
+  const candidates = new Candidates(() => 0.5)
+  const teller = '10.0.0.9'
+  for (let index = 0; index < 100; index++) {
+    candidates.add(hearsay(index), { isStatic: false, teller })
+  }
+  candidates.answered(formatEndpoint(hearsay(0).host, 9), 'somebody')
+  candidates.add(hearsay(1), { isStatic: false })
+  for (let time = 0; time < 6; time++) {
+    candidates.ended(formatEndpoint(hearsay(2).host, 9), 'failed', 0)
+  }
+  for (let index = 100; index < 200; index++) {
+    candidates.add(hearsay(index), { isStatic: false, teller })
+  }
+  assert.equal(candidates.count, 102)
+})

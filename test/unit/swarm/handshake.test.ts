@@ -50,6 +50,7 @@ test('createPeerId() makes 20 characters that say who we are', () => {
 test('decodeExtensionHandshake() reads back what encodeExtensionHandshake() wrote', () => {
   const handshake = {
     ...{ client: 'SwarmImager 0.1', requestQueue: 500, listenPort: 6881 },
+    peerExchangeId: 1,
     own: { role: 'server', maxRequestBytes: 4 * 2 ** 20 } as const,
   }
   assert.deepEqual(decodeExtensionHandshake(encodeExtensionHandshake(handshake)), handshake)
@@ -57,6 +58,7 @@ test('decodeExtensionHandshake() reads back what encodeExtensionHandshake() wrot
 
 test('decodeExtensionHandshake() takes nonsense as not given', () => {
   const payload = encodeBencode({
+    m: { ut_pex: 256 },
     p: 70_000,
     reqq: -5,
     si: { max: 2 ** 40, role: 'king' },
@@ -64,9 +66,18 @@ test('decodeExtensionHandshake() takes nonsense as not given', () => {
   })
   assert.deepEqual(decodeExtensionHandshake(payload), {
     ...{ client: '?[2Jx', requestQueue: 250, listenPort: 0 },
+    peerExchangeId: 0,
     own: { role: 'node', maxRequestBytes: 16384 },
   })
   assert.equal(decodeExtensionHandshake(Buffer.from('de')).own, undefined)
+})
+
+test('encodeExtensionHandshake() does not offer the peer exchange when that is off', () => {
+  const payload = encodeExtensionHandshake({
+    ...{ client: 'x', requestQueue: 1, listenPort: 1, peerExchangeId: 0, own: undefined },
+  })
+  assert.equal(payload.includes('ut_pex'), false)
+  assert.equal(decodeExtensionHandshake(payload).peerExchangeId, 0)
 })
 
 test('decodeExtensionHandshake() throws nothing but ERR_SI_PROTOCOL', () => {
