@@ -81,7 +81,11 @@ export function noise(sizeBytes: number, seed = 1): Buffer {
   return bytes
 }
 
-export function torrentOf(content: Buffer, pieceLengthBytes: number, name = 'payload'): Buffer {
+export function torrentOf(
+  content: Buffer,
+  pieceLengthBytes: number,
+  { name = 'payload', isPrivate = false } = {},
+): Buffer {
   const hashes: Buffer[] = []
   for (let at = 0; at < content.length; at += pieceLengthBytes) {
     hashes.push(
@@ -95,6 +99,7 @@ export function torrentOf(content: Buffer, pieceLengthBytes: number, name = 'pay
     pieceLengthBytes,
     files: [{ path: ['payload.bin'], lengthBytes: content.length }],
     pieceHashes: Buffer.concat(hashes),
+    isPrivate,
   })
   return encodeMetainfo({ infoBytes })
 }
@@ -102,10 +107,12 @@ export function torrentOf(content: Buffer, pieceLengthBytes: number, name = 'pay
 export async function createLab(options: {
   readonly sizeBytes: number
   readonly pieceLengthBytes: number
+  readonly isPrivate?: boolean
 }): Promise<Lab> {
   const directory = await mkdtemp(join(tmpdir(), 'si-swarm-'))
   const content = noise(options.sizeBytes)
-  const torrentBytes = torrentOf(content, options.pieceLengthBytes)
+  const { isPrivate = false } = options
+  const torrentBytes = torrentOf(content, options.pieceLengthBytes, { isPrivate })
   const metainfo = parseMetainfo(torrentBytes)
   const seedDirectory = join(directory, 'payload')
   await mkdir(seedDirectory)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { chooseNeighbours } from '../../../src/tracker/tracker.ts'
+import { createRandom } from '../../sim/seeded-random.ts'
 
 interface Node {
   readonly id: number
@@ -11,17 +12,6 @@ interface Node {
 }
 
 const ASKER = { rack: 'r0', isComplete: false }
-
-/** Deterministic numbers in [0, 1): mulberry32. */
-function seededRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 function nodes(count: number, racks: number): Node[] {
   return Array.from({ length: count }, (_, id) => ({
@@ -32,19 +22,19 @@ function nodes(count: number, racks: number): Node[] {
 const farOf = (chosen: readonly Node[]) => chosen.filter(({ rack }) => rack !== ASKER.rack).length
 
 test('chooseNeighbours() takes a third from outside the rack, the rest from inside', () => {
-  const chosen = chooseNeighbours(nodes(1000, 10), ASKER, { count: 15, random: seededRandom(1) })
+  const chosen = chooseNeighbours(nodes(1000, 10), ASKER, { count: 15, random: createRandom(1) })
   assert.equal(chosen.length, 15)
   assert.equal(farOf(chosen), 5)
 })
 
 test('chooseNeighbours() takes two from outside even into a short answer', () => {
   const pick = (count: number) =>
-    farOf(chooseNeighbours(nodes(100, 4), ASKER, { count, random: seededRandom(1) }))
+    farOf(chooseNeighbours(nodes(100, 4), ASKER, { count, random: createRandom(1) }))
   assert.deepEqual([1, 2, 3, 4, 6, 7].map(pick), [1, 2, 2, 2, 2, 3])
 })
 
 test('chooseNeighbours() fills up from where there are more', () => {
-  const random = seededRandom(1)
+  const random = createRandom(1)
   const lonely = [...nodes(50, 1), { id: 50, rack: 'r1', isComplete: false }]
   assert.equal(farOf(chooseNeighbours(lonely, ASKER, { count: 12, random })), 1)
   const small = nodes(50, 25)
@@ -54,7 +44,7 @@ test('chooseNeighbours() fills up from where there are more', () => {
 
 test('chooseNeighbours() gives all of a small swarm', () => {
   const all = nodes(9, 3)
-  const chosen = chooseNeighbours(all, ASKER, { count: 12, random: seededRandom(1) })
+  const chosen = chooseNeighbours(all, ASKER, { count: 12, random: createRandom(1) })
   assert.deepEqual(
     chosen.toSorted((a, b) => a.id - b.id),
     all,
@@ -63,7 +53,7 @@ test('chooseNeighbours() gives all of a small swarm', () => {
 
 test('chooseNeighbours() does not tell complete peers about each other', () => {
   const mixed = nodes(40, 2).map((node) => ({ ...node, isComplete: node.id < 38 }))
-  const random = seededRandom(1)
+  const random = createRandom(1)
   const chosen = chooseNeighbours(mixed, { rack: 'r0', isComplete: true }, { count: 12, random })
   assert.deepEqual(
     chosen.map(({ id }) => id).toSorted((a, b) => a - b),
@@ -73,7 +63,7 @@ test('chooseNeighbours() does not tell complete peers about each other', () => {
 
 test('chooseNeighbours() does not take peers without a rack for one rack', () => {
   const noRack = nodes(100, 0)
-  const random = seededRandom(1)
+  const random = createRandom(1)
   const asker = { rack: undefined, isComplete: false }
   const mixed = [...noRack, ...nodes(300, 3)]
   const counts = Array.from({ length: 500 }, () =>
@@ -85,7 +75,7 @@ test('chooseNeighbours() does not take peers without a rack for one rack', () =>
 
 test('chooseNeighbours() gives every candidate of a group the same chance', () => {
   const all = nodes(40, 2)
-  const random = seededRandom(7)
+  const random = createRandom(7)
   const chosenTimes = new Uint32Array(40)
   const firstTimes = new Uint32Array(40)
   for (let round = 0; round < 4000; round++) {
@@ -108,7 +98,7 @@ test('chooseNeighbours() keeps its promises whatever the swarm', () => {
     fc.property(
       ...[fc.array(candidate, { maxLength: 60 }), candidate, fc.nat(20), fc.integer()],
       (candidates, asker, count, seed) => {
-        const options = { count, random: seededRandom(seed) }
+        const options = { count, random: createRandom(seed) }
         const chosen = chooseNeighbours(candidates, asker, options)
         const eligible = candidates.filter((one) => !(asker.isComplete && one.isComplete))
         assert.equal(new Set(chosen).size, chosen.length)
@@ -125,7 +115,7 @@ test('chooseNeighbours() keeps its promises whatever the swarm', () => {
 
 /** Nodes come one after another and connect to some of those before them, both ways. */
 function growGraph(all: readonly Node[], count: number): Set<number>[] {
-  const random = seededRandom(3)
+  const random = createRandom(3)
   const links = all.map(() => new Set<number>())
   for (const node of all) {
     for (const other of chooseNeighbours(all.slice(0, node.id), node, { count, random })) {
