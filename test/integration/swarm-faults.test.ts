@@ -1,73 +1,14 @@
 // Peers that lie, flood, stall or vanish, trackers that come and go: the download completes all the same
 // and nothing stays open.
 import assert from 'node:assert/strict'
-import { createServer, connect, type Server, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
-import {
-  createPeerId,
-  decodeHandshake,
-  encodeHandshake,
-  HANDSHAKE_BYTES,
-} from '../../src/swarm/handshake.ts'
+import { createPeerId, decodeHandshake, encodeHandshake } from '../../src/swarm/handshake.ts'
 import { encodeMessage, encodePieceHead } from '../../src/swarm/wire.ts'
-import { type Metainfo } from '../../src/torrent/torrent.ts'
+import { startFakePeer } from './fake-peer.ts'
 import { createLab, startTracker, until, within, type Lab } from './swarm-lab.ts'
 
 const LIMIT = { timeout: 60_000 }
-
-interface FakePeer extends AsyncDisposable {
-  readonly address: string
-  connections(): number
-  closed(): number
-}
-
-/** A peer that greets, claims to have everything, unchokes, and then does what `behave` does. */
-async function startFakePeer(
-  metainfo: Metainfo,
-  behave: (socket: Socket, data: Buffer) => void,
-): Promise<FakePeer> {
-  const sockets = new Set<Socket>()
-  let [count, closedCount] = [0, 0]
-  const peerId = createPeerId(Math.random)
-  const server = createServer((socket) => {
-    count++
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.on('close', () => closedCount++)
-    socket.once('data', (data) => {
-      greet(socket, metainfo, peerId)
-      if (data.length > HANDSHAKE_BYTES) behave(socket, data.subarray(HANDSHAKE_BYTES))
-      socket.on('data', (more) => behave(socket, more))
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
-    address: `127.0.0.1:${portOf(server)}`,
-    connections: () => count,
-    closed: () => closedCount,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
-}
-
-function greet(socket: Socket, metainfo: Metainfo, peerId: string): void {
-  const { infoHash, pieceCount } = metainfo
-  socket.write(
-    encodeHandshake({ infoHash, peerId, supportsFast: false, supportsExtensions: false }),
-  )
-  const bytes = Buffer.alloc(Math.ceil(pieceCount / 8), 0xff)
-  const spareBits = bytes.length * 8 - pieceCount
-  bytes[bytes.length - 1] = (0xff << spareBits) & 0xff
-  socket.write(encodeMessage({ type: 'bitfield', bytes }))
-  socket.write(encodeMessage({ type: 'unchoke' }))
-}
-
-function portOf(server: Server): number {
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 async function lab16(): Promise<Lab> {
   return createLab({ sizeBytes: 4 * 2 ** 20, pieceLengthBytes: 2 ** 18 })

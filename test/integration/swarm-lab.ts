@@ -41,7 +41,7 @@ export interface Lab extends AsyncDisposable {
   get(options?: Partial<GetOptions>): Promise<Getter>
 }
 
-export interface SeedOptions extends Pick<SwarmOptions, 'role'> {
+export interface SeedOptions extends Pick<SwarmOptions, 'role' | 'clock'> {
   readonly store: (store: PieceStore) => PieceStore
   readonly trackers: readonly (readonly string[])[]
   readonly peers: readonly string[]
@@ -55,6 +55,7 @@ export interface GetOptions extends SeedOptions {
   readonly slots: number
   readonly threads: number
   readonly worker: Partial<TestWorkerData>
+  /** Pieces that are in its file already. */
   readonly have: Bitfield
   readonly wanted: readonly number[]
 }
@@ -123,7 +124,7 @@ export async function createLab(options: {
     ...{ directory, metainfo, torrentBytes, content, seedDirectory },
     seed: (seedOptions = {}) => startSeeder({ metainfo, directory: seedDirectory, ...seedOptions }),
     get: (getOptions = {}) =>
-      startGetter({ metainfo, path: join(directory, `node${count++}`), ...getOptions }),
+      startGetter({ metainfo, content, path: join(directory, `node${count++}`), ...getOptions }),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   }
 }
@@ -136,6 +137,7 @@ async function startSeeder(
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     role: options.role ?? 'server',
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
     uploadBytesPerSecond: options.uploadBytesPerSecond,
     onNote: (text) => notes.push(text),
   })
@@ -158,11 +160,16 @@ async function startSeeder(
 }
 
 async function startGetter(
-  options: Partial<GetOptions> & { readonly metainfo: Metainfo; readonly path: string },
+  options: Partial<GetOptions> & {
+    readonly metainfo: Metainfo
+    readonly content: Buffer
+    readonly path: string
+  },
 ): Promise<Getter> {
   const { metainfo, path } = options
   const notes: string[] = []
-  await writeFile(path, Buffer.alloc(0), { flag: 'a' })
+  const have = options.have ?? new Bitfield(metainfo.pieceCount)
+  await writePieces(path, options, have)
   const slab = createSlab({ slotBytes: metainfo.pieceLengthBytes, slots: options.slots ?? 16 })
   const workerData: TestWorkerData = {
     ...{ path, pieceLengthBytes: metainfo.pieceLengthBytes, pieceHashes: metainfo.pieceHashes },
@@ -190,7 +197,7 @@ async function startGetter(
     trackers: options.trackers ?? [],
     peers: options.peers ?? [],
     store: options.store?.(store) ?? store,
-    have: options.have ?? new Bitfield(metainfo.pieceCount),
+    have,
     pool,
   })
   const all = Array.from({ length: metainfo.pieceCount }, (_, index) => index)
@@ -206,6 +213,21 @@ async function startGetter(
       await pool.close()
       await handle.close()
     },
+  }
+}
+
+/** The file as it was left by a download that had got these pieces. */
+async function writePieces(
+  path: string,
+  { metainfo, content }: { readonly metainfo: Metainfo; readonly content: Buffer },
+  pieces: Bitfield,
+): Promise<void> {
+  const { pieceLengthBytes } = metainfo
+  await using file = await open(path, 'w')
+  for (const index of pieces.indexes()) {
+    const startBytes = index * pieceLengthBytes
+    const piece = content.subarray(startBytes, startBytes + pieceLengthBytes)
+    await file.write(piece, 0, piece.length, startBytes)
   }
 }
 
