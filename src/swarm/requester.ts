@@ -24,6 +24,9 @@ const BRISK_MS = 2000
 /** Ranges given back that are remembered, so that a late answer is no surprise. */
 const MAX_LATE = 512
 
+/** Requests in a row that it refuses, or forgets by choking us, while no payload comes: several queues full. */
+const MAX_REFUSALS = 2000
+
 /** New requests go out, several in one write, when this part of the pipeline has drained. */
 const REFILL_BELOW = 0.75
 
@@ -67,6 +70,7 @@ export class Requester {
   #lastPayloadMs: number
   #isSnubbed = false
   #isSlow = false
+  #refusals = 0
 
   constructor(options: RequesterOptions) {
     this.#options = options
@@ -148,6 +152,7 @@ export class Requester {
     if (this.#incoming === undefined) return 0
     this.#lastPayloadMs = nowMs
     this.#isSnubbed = false
+    this.#refusals = 0
     if (this.#incomingIsAsked) this.#askedBytes -= fragment.length
     return this.#options.downloader.take(this.#incoming, fragment)
   }
@@ -161,6 +166,7 @@ export class Requester {
 
   /** The peer will not send this range (BEP 6); false when it was not asked for it. */
   rejected(range: BlockRange): boolean {
+    this.#refusals++
     this.#options.picker.forget(this.#options.peer.key)
     return this.#settle(range, range.lengthBytes)
   }
@@ -169,7 +175,9 @@ export class Requester {
   choked(options: { readonly forgetsRequests: boolean }): void {
     this.#isSnubbed = false
     this.#options.picker.forget(this.#options.peer.key)
-    if (options.forgetsRequests) this.giveBackAll()
+    if (!options.forgetsRequests) return
+    this.#refusals += this.#asked.length
+    this.giveBackAll()
   }
 
   #settle(range: BlockRange, owedBytes: number): boolean {
@@ -211,9 +219,10 @@ export class Requester {
 
   /**
    * To be called now and then; `hasOthers`: there are peers that could be asked instead. False when
-   * the peer has been silent for so long that the connection should be closed.
+   * the peer has been silent, or refusing, for so long that the connection should be closed.
    */
   checkProgress(hasOthers: boolean): boolean {
+    if (this.#refusals > MAX_REFUSALS) return false
     if (this.#asked.length === 0 && !this.#isSnubbed) return true
     const nowMs = this.#options.clock.monotonicMs()
     const silentMs = nowMs - this.#lastPayloadMs

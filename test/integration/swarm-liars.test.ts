@@ -93,6 +93,19 @@ test(
   },
 )
 
+test('swarm: a peer that chokes at each request and unchokes again is dropped', LIMIT, async () => {
+  await using lab = await createLab(SMALL)
+  const flap: Behaviour = (socket, message) => {
+    if (message.type !== 'request') return
+    socket.write(encodeMessage({ type: 'choke' }))
+    socket.write(encodeMessage({ type: 'unchoke' }))
+  }
+  await using liar = await startFakePeer(lab.metainfo, onMessages(flap))
+  await using getter = await lab.get({ peers: [liar.address] })
+  await until(() => liar.closed() > 0, 'the end of the connection')
+  assert.equal(getter.torrent.stats().downloadedBytes, 0)
+})
+
 test('swarm: liars about every piece do not hide the one that is rare', LIMIT, async () => {
   await using lab = await createLab(SMALL)
   const { pieceCount } = lab.metainfo

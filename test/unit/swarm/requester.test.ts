@@ -130,6 +130,26 @@ test('a refused request goes back to the picker', () => {
   assert.equal(picker.unaskedBytes, 14 * BLOCK)
 })
 
+test('a peer that refuses all it is asked for is dropped, one that gives something is not', () => {
+  const { connect } = bench()
+  const { requester, asked, answer } = connect(1)
+  const refuseTwice = () => {
+    requester.fill({ ...LIMITS, requestQueue: 2 })
+    const [refused] = asked.splice(0)
+    assert.ok(refused)
+    requester.rejected(refused)
+    requester.choked({ forgetsRequests: true })
+  }
+  for (let count = 0; count < 1000; count++) refuseTwice()
+  assert.equal(requester.checkProgress(true), true)
+  requester.fill({ ...LIMITS, requestQueue: 1 })
+  answer()
+  for (let count = 0; count < 1000; count++) refuseTwice()
+  assert.equal(requester.checkProgress(true), true)
+  refuseTwice()
+  assert.equal(requester.checkProgress(true), false)
+})
+
 test('dropPiece() cancels what is owed of a complete piece and accepts it if it comes all the same', () => {
   const { connect } = bench()
   const { requester, asked, cancelled, answer } = connect(1)
