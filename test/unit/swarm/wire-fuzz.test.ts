@@ -174,7 +174,7 @@ test('decodeHandshake() takes any 68 bytes, or refuses them', () => {
 
 test('decodeExtensionHandshake() takes any bytes, or refuses them, and bounds what it takes', () => {
   const good = encodeExtensionHandshake({
-    ...{ client: 'SwarmImager 0.1', requestQueue: 500, listenPort: 6881 },
+    ...{ client: 'SwarmImager 0.1', requestQueue: 500, listenPort: 6881, peerExchangeId: 1 },
     own: { role: 'node', maxRequestBytes: 2 ** 20 },
   })
   const changed = fc
