@@ -12,6 +12,13 @@ export interface ConnectionOwner {
   onClose(error: Error | undefined): void
 }
 
+export interface SendOptions {
+  /** False: the rest of a piece message follows with the next call; no message may come between. */
+  readonly endsMessage: boolean
+  /** The kernel has all of it, or it can never be sent; until then the buffers must not change. */
+  readonly onSent: () => void
+}
+
 export interface Connection {
   readonly isOutgoing: boolean
   /** `host:port` of the other side; IPv6 in brackets. */
@@ -28,12 +35,10 @@ export interface Connection {
   /** Messages that follow the handshake go to `sink`; before this, nothing but a handshake is read. */
   startMessages(sink: WireSink, limits: WireLimits): void
   sendHandshake(handshake: Handshake): void
-  send(message: WireMessage): void
-  /**
-   * Sends buffers as one write. `onSent` is called when the kernel has them all, or they can never be
-   * sent; until then they must not change.
-   */
-  sendBuffers(buffers: readonly Uint8Array[], onSent: () => void): void
+  /** Sends messages as one write; when a part of a piece message was sent, after its end. */
+  send(...messages: readonly WireMessage[]): void
+  /** Sends encoded messages, or parts of one, as one write. */
+  sendBuffers(buffers: readonly Uint8Array[], options: SendOptions): void
   /** Closes at once; what is unsent is lost. Nothing is received any more. Idempotent. */
   close(error?: Error): void
 }

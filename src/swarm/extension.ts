@@ -5,12 +5,20 @@ import {
   BLOCK_BYTES,
   decodeBencodePrefix,
   encodeBencode,
+  type Bencodable,
   type BencodeValue,
 } from '../torrent/torrent.ts'
 import { isSiError, SiError } from '../core/core.ts'
 
 /** `server`: an image server or seeder; `node`: a machine that downloads, or has downloaded. */
 export type Role = 'server' | 'node'
+
+export interface OwnExtension {
+  readonly role: Role
+  readonly maxRequestBytes: number
+  /** Id of the message that tells it which pieces one wants; undefined when it does not care. */
+  readonly wantId: number | undefined
+}
 
 export interface ExtensionHandshake {
   /** Name and version of the program, for people; empty when it did not say. */
@@ -22,11 +30,14 @@ export interface ExtensionHandshake {
   /** Number of the messages of the peer exchange that it takes; 0 when it takes none. */
   readonly peerExchangeId: number
   /** Present for our own peers only. */
-  readonly own: { readonly role: Role; readonly maxRequestBytes: number } | undefined
+  readonly own: OwnExtension | undefined
 }
 
 /** The number we give to messages of the peer exchange. */
 export const OWN_PEER_EXCHANGE_ID = 1
+
+/** And to the message by which a peer of ours tells what it wants: a bitfield, as in BEP 3. */
+export const OWN_WANT_ID = 2
 
 const PEER_EXCHANGE = 'ut_pex'
 
@@ -41,9 +52,14 @@ export function encodeExtensionHandshake(handshake: ExtensionHandshake): Buffer 
     m: handshake.peerExchangeId > 0 ? { [PEER_EXCHANGE]: handshake.peerExchangeId } : {},
     ...(handshake.listenPort > 0 ? { p: handshake.listenPort } : {}),
     reqq: handshake.requestQueue,
-    ...(own === undefined ? {} : { si: { max: own.maxRequestBytes, role: own.role } }),
+    ...(own === undefined ? {} : { si: encodeOwn(own) }),
     v: handshake.client,
   })
+}
+
+function encodeOwn(own: OwnExtension): Bencodable {
+  const { maxRequestBytes: max, role, wantId } = own
+  return { max, role, ...(wantId === undefined ? {} : { want: wantId }) }
 }
 
 /** Throws ERR_SI_PROTOCOL. Values that make no sense count as not given. */
@@ -80,7 +96,8 @@ function ownFields(value: BencodeValue | undefined): ExtensionHandshake['own'] {
   const role = fields.get('role')
   const isServer = Buffer.isBuffer(role) && role.toString('latin1') === 'server'
   const maxRequestBytes = within(fields.get('max'), BLOCK_BYTES, 2 ** 31) ?? BLOCK_BYTES
-  return { role: isServer ? 'server' : 'node', maxRequestBytes }
+  const wantId = within(fields.get('want'), 1, 255)
+  return { role: isServer ? 'server' : 'node', maxRequestBytes, wantId }
 }
 
 function messageId(value: BencodeValue | undefined, name: string): number {

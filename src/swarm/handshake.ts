@@ -43,11 +43,18 @@ export function decodeHandshake(bytes: Uint8Array): Handshake {
   }
 }
 
+const CLIENT = '-SI'
+
+/** Whether the id says that it is a peer of ours; anybody can say so. */
+export function isOwnPeerId(peerId: string): boolean {
+  return peerId.startsWith(CLIENT)
+}
+
 /** A fresh id in the customary form: `-SI0100-` and 12 random characters. */
 export function createPeerId(random: () => number): string {
   const letters = '0123456789abcdefghijklmnopqrstuvwxyz'
   const tail = Array.from({ length: 12 }, () => letters[Math.floor(random() * letters.length)])
-  return `-SI0100-${tail.join('')}`
+  return `${CLIENT}0100-${tail.join('')}`
 }
 
 /** The customary first characters of an id, `-TR3000-`, for clients that do not say their name. */

@@ -4,6 +4,7 @@ import { type Clock } from '../core/core.ts'
 import { type Bitfield, type Metainfo } from '../torrent/torrent.ts'
 import { type Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
+import { type FirstDistribution } from './first-distribution.ts'
 import { type Peer } from './peer.ts'
 import { type Picker } from './picker.ts'
 import { type RequestPicker } from './requester.ts'
@@ -22,6 +23,10 @@ export interface PeerTorrent {
   /** The picker, behind the download limit if there is one. */
   readonly requestPicker: RequestPicker
   readonly downloader: Downloader | null
+  /** What was ever wanted. */
+  readonly wanted: Bitfield
+  /** Steers who is shown what; undefined when everybody is shown everything. */
+  readonly distribution: FirstDistribution | undefined
   readonly store: PieceStore
   readonly uploadBuffers: UploadBuffers
   /** Peers that work is shared out over. */

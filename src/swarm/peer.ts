@@ -7,9 +7,10 @@ import {
   decodeExtensionHandshake,
   encodeExtensionHandshake,
   OWN_PEER_EXCHANGE_ID,
+  OWN_WANT_ID,
   type ExtensionHandshake,
 } from './extension.ts'
-import { clientOfId, type Handshake } from './handshake.ts'
+import { clientOfId, isOwnPeerId, type Handshake } from './handshake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
@@ -54,7 +55,8 @@ export class Peer implements PickingPeer, WireSink {
     this.#supportsFast = link.handshake.supportsFast
     this.pieces = new Bitfield(metainfo.pieceCount)
     this.#serving = new Serving({
-      ...{ torrent, connection: link.connection, supportsFast: this.#supportsFast },
+      ...{ peer: this, torrent, connection: link.connection, supportsFast: this.#supportsFast },
+      isSteerable: isOwnPeerId(link.handshake.peerId),
       onSent: (bytes) => {
         this.uploadedBytes += bytes
         torrent.onUploaded(this, bytes)
@@ -73,7 +75,7 @@ export class Peer implements PickingPeer, WireSink {
   }
 
   #start(handshake: Handshake): void {
-    const { metainfo, role, listenPort } = this.#torrent
+    const { metainfo, role, listenPort, distribution } = this.#torrent
     const maxPayloadBytes = Math.max(BLOCK_BYTES, metainfo.pieceLengthBytes)
     const maxControlBytes = Math.max(64 * 1024, 1 + Math.ceil(metainfo.pieceCount / 8))
     this.connection.startMessages(this, { maxPayloadBytes, maxControlBytes })
@@ -81,11 +83,15 @@ export class Peer implements PickingPeer, WireSink {
       const payload = encodeExtensionHandshake({
         ...{ client: 'SwarmImager 0.1', requestQueue: REQUEST_QUEUE, listenPort },
         peerExchangeId: this.#torrent.exchangesPeers ? OWN_PEER_EXCHANGE_ID : 0,
-        own: { role, maxRequestBytes: Math.min(MAX_OWN_REQUEST_BYTES, metainfo.pieceLengthBytes) },
+        own: {
+          role,
+          maxRequestBytes: Math.min(MAX_OWN_REQUEST_BYTES, metainfo.pieceLengthBytes),
+          wantId: distribution === undefined ? undefined : OWN_WANT_ID,
+        },
       })
       this.connection.send({ type: 'extended', id: 0, payload })
     }
-    this.#serving.showPieces()
+    this.#serving.begin()
   }
 
   has(pieceIndex: number): boolean {
@@ -172,12 +178,17 @@ export class Peer implements PickingPeer, WireSink {
   }
 
   #onExtended(id: number, payload: Uint8Array): void {
+    if (id === 0) return this.#onExtension(payload)
+    if (id === OWN_WANT_ID) this.#serving.setWanted(new Bitfield(this.pieces.length, payload))
     const { exchangesPeers } = this.#torrent
     if (id === OWN_PEER_EXCHANGE_ID && exchangesPeers) this.#torrent.onPeerExchange(this, payload)
-    if (id !== 0) return
+  }
+
+  #onExtension(payload: Uint8Array): void {
     const isFirst = this.#extension === undefined
     this.#extension = decodeExtensionHandshake(payload)
     const { listenPort } = this.#extension
+    this.tellWanted()
     // Once only, or one peer could fill our list of candidates.
     if (isFirst && listenPort > 0) this.#torrent.onPeerListens(this, listenPort)
   }
@@ -189,6 +200,7 @@ export class Peer implements PickingPeer, WireSink {
     if (!this.pieces.set(pieceIndex)) return
     const { picker } = this.#torrent
     picker.addAvailability(pieceIndex)
+    this.#serving.offer()
     const state = picker.stateOf(pieceIndex)
     if (state !== 'missing' && state !== 'begun') return
     this.#setInteresting(true)
@@ -209,8 +221,17 @@ export class Peer implements PickingPeer, WireSink {
     for (const index of pieces.indexes()) {
       if (this.pieces.set(index)) this.#torrent.picker.addAvailability(index)
     }
+    this.#serving.offer()
     this.updateInterest()
     this.fill()
+  }
+
+  /** Tells an image server of ours which pieces we are after, so that it can share out the rest. */
+  tellWanted(): void {
+    const { wanted } = this.#torrent
+    const id = this.#extension?.own?.wantId
+    if (id === undefined || wanted.count === 0) return
+    this.connection.send({ type: 'extended', id, payload: wanted.bytes })
   }
 
   /** Tells the peer whether it has anything for us, when that has changed. */
@@ -268,15 +289,16 @@ export class Peer implements PickingPeer, WireSink {
     this.#serving.setUnchoked(isUnchoked)
   }
 
-  /** Announces a piece that we can serve from now on. */
+  /** Announces a piece that we can serve from now on; also to those that have it, who may count. */
   tellHave(pieceIndex: number): void {
-    if (!this.pieces.has(pieceIndex)) this.connection.send({ type: 'have', pieceIndex })
+    this.connection.send({ type: 'have', pieceIndex })
   }
 
   /** To be called now and then: keep-alives, silence, the end of our interest. */
   tick(): void {
     // Interest begins with what the peer tells or we want, both at once; only its end is noticed here.
     if (this.#isInteresting) this.updateInterest()
+    this.#serving.offer()
     const isUseful = this.#requester?.checkProgress(this.#torrent.peerCount > 1) ?? true
     if (this.connection.silentMs > SILENCE_MS || !isUseful) {
       this.connection.close(protocolFault('it does not answer'))

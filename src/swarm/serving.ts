@@ -2,8 +2,9 @@
 // what we have is sent, only to a peer that is unchoked, and what one peer asks for is bounded; each
 // request is served, cancelled or (BEP 6) rejected, once. Spec: BEP 3, 6.
 import { SiError } from '../core/core.ts'
-import { pieceSizeBytes } from '../torrent/torrent.ts'
+import { pieceSizeBytes, type Bitfield } from '../torrent/torrent.ts'
 import { type Connection } from './connection.ts'
+import { type OfferedPeer } from './first-distribution.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { RateMeter } from './pipeline.ts'
 import { Uploader } from './uploader.ts'
@@ -21,10 +22,16 @@ export const REQUEST_QUEUE = 500
 /** Requests refused in a row: several queues full. Each refusal is an answer that may stay unread. */
 const MAX_REFUSED = 4 * REQUEST_QUEUE
 
+/** Thousands may be due at once when the first distribution is over. */
+const HAVES_PER_WRITE = 1000
+
 export interface ServingOptions {
+  readonly peer: OfferedPeer
   readonly torrent: PeerTorrent
   readonly connection: Connection
   readonly supportsFast: boolean
+  /** It tells what it wants, so that the first distribution can be steered. */
+  readonly isSteerable: boolean
   /** Payload that the kernel took. */
   readonly onSent: (bytes: number) => void
 }
@@ -64,27 +71,48 @@ export class Serving {
     return this.#meter.bytesPerSecond(this.#options.torrent.clock.monotonicMs())
   }
 
-  /** Tells what we have; to be sent before any other message but the extension handshake. */
-  showPieces(): void {
-    const { torrent, connection, supportsFast } = this.#options
-    const { have } = torrent
-    if (supportsFast && have.isComplete) connection.send({ type: 'have-all' })
+  /** Tells what we have, or nothing of it yet; the first message but for the extension handshake. */
+  begin(): void {
+    const { peer, torrent, connection, supportsFast, isSteerable } = this.#options
+    const { have, distribution, clock } = torrent
+    if (isSteerable && distribution?.add(peer, clock.monotonicMs())) {
+      if (supportsFast) connection.send({ type: 'have-none' })
+    } else if (supportsFast && have.isComplete) connection.send({ type: 'have-all' })
     else if (supportsFast && have.count === 0) connection.send({ type: 'have-none' })
     else if (have.count > 0) connection.send({ type: 'bitfield', bytes: have.bytes })
   }
 
+  /** The peer told which pieces it is after. */
+  setWanted(wanted: Bitfield): void {
+    this.#options.torrent.distribution?.setWanted(this.#options.peer.key, wanted)
+    this.offer()
+  }
+
+  /** Announces what is the peer's turn to fetch. To be called when it got something, and regularly. */
+  offer(): void {
+    const { peer, torrent, connection } = this.#options
+    const pieces = torrent.distribution?.next(peer.key, torrent.clock.monotonicMs()) ?? []
+    for (let at = 0; at < pieces.length; at += HAVES_PER_WRITE) {
+      const part = pieces.slice(at, at + HAVES_PER_WRITE)
+      connection.send(...part.map((pieceIndex) => ({ type: 'have', pieceIndex }) as const))
+    }
+  }
+
   /** Lets the peer have pieces, or no longer. Requests that wait are then refused. */
   setUnchoked(isUnchoked: boolean): void {
-    const { connection } = this.#options
+    const { peer, torrent, connection } = this.#options
     if (isUnchoked === this.#isUnchoked || connection.isClosed) return
     this.#isUnchoked = isUnchoked
     connection.send({ type: isUnchoked ? 'unchoke' : 'choke' })
     if (!isUnchoked) for (const range of this.#uploader.clear()) this.#reject(range)
+    torrent.distribution?.setUnchoked(peer.key, isUnchoked, torrent.clock.monotonicMs())
+    this.offer()
   }
 
   /** The peer asks for a range. Throws ERR_SI_PROTOCOL when no honest peer would. */
   request(range: BlockRange, isOwn: boolean): void {
-    const { metainfo, have } = this.#options.torrent
+    const { peer, torrent } = this.#options
+    const { metainfo, have, distribution, clock } = torrent
     const mostBytes = isOwn ? MAX_OWN_REQUEST_BYTES : MAX_FOREIGN_REQUEST_BYTES
     const endBytes = range.offsetBytes + range.lengthBytes
     if (range.pieceIndex >= metainfo.pieceCount || range.lengthBytes === 0) {
@@ -94,8 +122,10 @@ export class Serving {
       throw protocolFault(`its request of ${range.lengthBytes} bytes is too large`)
     }
     const isServed = this.#isUnchoked && have.has(range.pieceIndex)
-    if (!isServed || this.#uploader.queuedRequests >= REQUEST_QUEUE) this.#reject(range)
-    else this.#uploader.push(range)
+    if (!isServed || this.#uploader.queuedRequests >= REQUEST_QUEUE) return this.#reject(range)
+    this.#uploader.push(range)
+    distribution?.requested(peer.key, range, clock.monotonicMs())
+    this.offer()
   }
 
   /** The peer takes a request back. */
@@ -113,6 +143,7 @@ export class Serving {
 
   /** Resolves when no read is under way. */
   close(): Promise<void> {
+    this.#options.torrent.distribution?.remove(this.#options.peer.key)
     return this.#uploader.close()
   }
 }

@@ -9,6 +9,7 @@ import {
   plainAddress,
   type Connection,
   type ConnectionOwner,
+  type SendOptions,
 } from './connection.ts'
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from './handshake.ts'
 import {
@@ -53,6 +54,10 @@ export class TcpConnection implements Connection {
   #handshake = Buffer.alloc(HANDSHAKE_BYTES)
   #handshakeBytes = 0
   #isClosed = false
+  /** A part of a piece message was sent, its end was not: messages wait. */
+  #isAmidMessage = false
+  readonly #held: Buffer[] = []
+  #heldBytes = 0
   #error: Error | undefined
   #lastReceivedMs: number
   #lastSentMs: number
@@ -92,18 +97,21 @@ export class TcpConnection implements Connection {
     this.#write(encodeHandshake(handshake))
   }
 
-  send(message: WireMessage): void {
-    this.#write(encodeMessage(message))
+  send(...messages: readonly WireMessage[]): void {
+    const encoded = messages.map(encodeMessage)
+    this.#write(encoded.length === 1 && encoded[0] ? encoded[0] : Buffer.concat(encoded))
   }
 
-  sendBuffers(buffers: readonly Uint8Array[], onSent: () => void): void {
-    if (this.#isClosed) return onSent()
+  sendBuffers(buffers: readonly Uint8Array[], options: SendOptions): void {
+    if (this.#isClosed) return options.onSent()
     const last = buffers.length - 1
     this.#lastSentMs = this.#clock.monotonicMs()
     this.#socket.cork()
     buffers.forEach((bytes, index) => {
-      this.#socket.write(bytes, index === last ? () => onSent() : undefined)
+      this.#socket.write(bytes, index === last ? () => options.onSent() : undefined)
     })
+    this.#isAmidMessage = !options.endsMessage
+    if (options.endsMessage) this.#release()
     this.#socket.uncork()
   }
 
@@ -134,10 +142,21 @@ export class TcpConnection implements Connection {
   #write(bytes: Buffer): void {
     if (this.#isClosed) return
     this.#lastSentMs = this.#clock.monotonicMs()
-    this.#socket.write(bytes)
-    if (this.#socket.writableLength > MAX_UNSENT_BYTES) {
+    if (this.#isAmidMessage) this.#hold(bytes)
+    else this.#socket.write(bytes)
+    if (this.#socket.writableLength + this.#heldBytes > MAX_UNSENT_BYTES) {
       this.close(new SiError('ERR_SI_PROTOCOL', 'Peer does not read what it is sent'))
     }
+  }
+
+  #hold(bytes: Buffer): void {
+    this.#held.push(bytes)
+    this.#heldBytes += bytes.length
+  }
+
+  #release(): void {
+    for (const bytes of this.#held.splice(0)) this.#socket.write(bytes)
+    this.#heldBytes = 0
   }
 
   #receive(bytes: Uint8Array): void {

@@ -3,11 +3,12 @@
 // workers only. A piece is announced to others only after a worker has written it. States: STATE.md.
 import { SiError, type Clock } from '../core/core.ts'
 import { type TokenBucket } from '../throttle/throttle.ts'
-import { pieceSizeBytes, type Bitfield } from '../torrent/torrent.ts'
+import { Bitfield, pieceSizeBytes } from '../torrent/torrent.ts'
 import { parseEndpoint, type Connection } from './connection.ts'
 import { Discovery } from './discovery.ts'
 import { Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
+import { FirstDistribution } from './first-distribution.ts'
 import { type Handshake } from './handshake.ts'
 import { PeerSet } from './peer-set.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
@@ -53,6 +54,7 @@ export class TorrentSession implements Torrent {
   readonly #options: AddTorrent
   readonly #context: SessionContext
   readonly #have: Bitfield
+  readonly #wanted: Bitfield
   readonly #picker: Picker
   readonly #downloader: Downloader | null
   readonly #peers: PeerSet
@@ -76,6 +78,7 @@ export class TorrentSession implements Torrent {
     this.#options = options
     this.#context = context
     this.#have = options.have.clone()
+    this.#wanted = new Bitfield(metainfo.pieceCount)
     this.#leftBytes = metainfo.lengthBytes
     for (const index of this.#have.indexes()) this.#leftBytes -= pieceSizeBytes(metainfo, index)
     this.#picker = new Picker({ metainfo, random: context.random })
@@ -98,8 +101,14 @@ export class TorrentSession implements Torrent {
     if (this.#downloader === null) {
       throw new SiError('ERR_SI_INTERNAL', 'A torrent without a piece pool cannot download')
     }
-    for (const index of pieces) this.#picker.want(index)
-    for (const peer of this.#peers) peer.updateInterest()
+    for (const index of pieces) {
+      this.#picker.want(index)
+      this.#wanted.set(index)
+    }
+    for (const peer of this.#peers) {
+      peer.tellWanted()
+      peer.updateInterest()
+    }
     this.#fillSoon()
   }
 
@@ -186,6 +195,19 @@ export class TorrentSession implements Torrent {
     })
   }
 
+  /** Only who has all of it from the start, and is there to give it, steers. */
+  #createDistribution(): FirstDistribution | undefined {
+    const { role, random } = this.#context
+    const { metainfo, have } = this.#options
+    if (role !== 'server' || !have.isComplete) return undefined
+    return new FirstDistribution({
+      pieceCount: metainfo.pieceCount,
+      pieceSizeBytes: (index) => pieceSizeBytes(metainfo, index),
+      copiesOf: (index) => this.#picker.availabilityOf(index),
+      random,
+    })
+  }
+
   #requestPicker(): RequestPicker {
     const { downloadLimit } = this.#context
     if (downloadLimit === undefined) return this.#picker
@@ -206,7 +228,8 @@ export class TorrentSession implements Torrent {
     return {
       ...{ metainfo, store, role, listenPort, clock, uploadBuffers },
       ...{ have: this.#have, picker: this.#picker, downloader: this.#downloader },
-      requestPicker: this.#requestPicker(),
+      ...{ requestPicker: this.#requestPicker(), wanted: this.#wanted },
+      distribution: this.#createDistribution(),
       get peerCount() {
         return peerCount()
       },

@@ -117,9 +117,12 @@ export class Uploader {
       if (!this.#isClosed) onReadError(error, part.range)
       return false
     }
-    connection.sendBuffers(framed(part, payload), () => {
-      release()
-      if (!connection.isClosed) onSent(payload.length)
+    connection.sendBuffers(framed(part, payload), {
+      endsMessage: part.endsMessage,
+      onSent: () => {
+        release()
+        if (!connection.isClosed) onSent(payload.length)
+      },
     })
     return !connection.isClosed
   }
@@ -129,6 +132,7 @@ export class Uploader {
 interface UploadPart {
   readonly range: BlockRange
   readonly starts: readonly BlockRange[]
+  readonly endsMessage: boolean
 }
 
 function splitBatch(batch: readonly BlockRange[], partBytes: number): UploadPart[] {
@@ -136,13 +140,14 @@ function splitBatch(batch: readonly BlockRange[], partBytes: number): UploadPart
   if (first === undefined) return []
   if (batch.length > 1 || first.lengthBytes <= partBytes) {
     const lengthBytes = batch.reduce((sum, range) => sum + range.lengthBytes, 0)
-    return [{ range: { ...first, lengthBytes }, starts: batch }]
+    return [{ range: { ...first, lengthBytes }, starts: batch, endsMessage: true }]
   }
   const parts: UploadPart[] = []
   for (let done = 0; done < first.lengthBytes; done += partBytes) {
     const lengthBytes = Math.min(partBytes, first.lengthBytes - done)
     const range = { ...first, offsetBytes: first.offsetBytes + done, lengthBytes }
-    parts.push({ range, starts: done === 0 ? [first] : [] })
+    const endsMessage = done + lengthBytes === first.lengthBytes
+    parts.push({ range, starts: done === 0 ? [first] : [], endsMessage })
   }
   return parts
 }

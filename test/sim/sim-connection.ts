@@ -90,11 +90,13 @@ export class SimConnection implements Connection {
     this.#post((end) => end.#owner.onHandshake(handshake))
   }
 
-  send(message: WireMessage): void {
-    this.#post((end) => end.#sink?.onMessage(message))
+  send(...messages: readonly WireMessage[]): void {
+    this.#post((end) => {
+      for (const message of messages) end.#sink?.onMessage(message)
+    })
   }
 
-  sendBuffers: Connection['sendBuffers'] = (buffers, onSent) => {
+  sendBuffers: Connection['sendBuffers'] = (buffers, { onSent }) => {
     if (this.#isClosed) return onSent()
     for (const bytes of buffers) {
       if (this.#framedBytes > 0) {

@@ -51,7 +51,7 @@ test('decodeExtensionHandshake() reads back what encodeExtensionHandshake() wrot
   const handshake = {
     ...{ client: 'SwarmImager 0.1', requestQueue: 500, listenPort: 6881 },
     peerExchangeId: 1,
-    own: { role: 'server', maxRequestBytes: 4 * 2 ** 20 } as const,
+    own: { role: 'server', maxRequestBytes: 4 * 2 ** 20, wantId: 1 } as const,
   }
   assert.deepEqual(decodeExtensionHandshake(encodeExtensionHandshake(handshake)), handshake)
 })
@@ -61,13 +61,13 @@ test('decodeExtensionHandshake() takes nonsense as not given', () => {
     m: { ut_pex: 256 },
     p: 70_000,
     reqq: -5,
-    si: { max: 2 ** 40, role: 'king' },
+    si: { max: 2 ** 40, role: 'king', want: 256 },
     v: '\u001b[2Jx',
   })
   assert.deepEqual(decodeExtensionHandshake(payload), {
     ...{ client: '?[2Jx', requestQueue: 250, listenPort: 0 },
     peerExchangeId: 0,
-    own: { role: 'node', maxRequestBytes: 16384 },
+    own: { role: 'node', maxRequestBytes: 16384, wantId: undefined },
   })
   assert.equal(decodeExtensionHandshake(Buffer.from('de')).own, undefined)
 })

@@ -175,7 +175,7 @@ test('decodeHandshake() takes any 68 bytes, or refuses them', () => {
 test('decodeExtensionHandshake() takes any bytes, or refuses them, and bounds what it takes', () => {
   const good = encodeExtensionHandshake({
     ...{ client: 'SwarmImager 0.1', requestQueue: 500, listenPort: 6881, peerExchangeId: 1 },
-    own: { role: 'node', maxRequestBytes: 2 ** 20 },
+    own: { role: 'node', maxRequestBytes: 2 ** 20, wantId: 2 },
   })
   const changed = fc
     .array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 6 })
