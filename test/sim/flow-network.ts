@@ -177,22 +177,44 @@ export class FlowNetwork {
 }
 
 function leastOffer(flow: Flow, except: Pipe | undefined): number {
+  const { pipes } = flow
   let least = Infinity
-  for (const pipe of flow.pipes) {
-    if (pipe !== except && pipe.offer < least) least = pipe.offer
+  for (let at = 0; at < pipes.length; at++) {
+    const pipe = pipes[at]
+    if (pipe !== undefined && pipe !== except && pipe.offer < least) least = pipe.offer
   }
   return least
 }
 
-/** Fills the pipe: flows held back elsewhere get what they can take, the others the same each. */
+/**
+ * Fills the pipe: flows held back elsewhere get what they can take, the others the same each. Where all
+ * are held back, the offer is what the fastest of them could have.
+ */
 function offerOf(pipe: Pipe): number {
-  const caps = pipe.flows.map((flow) => leastOffer(flow, pipe)).sort((a, b) => a - b)
-  let left = pipe.bytesPerMs
-  let sharers = caps.length
-  for (const cap of caps) {
-    if (cap * sharers > left) return left / sharers
-    left -= cap
-    sharers--
+  const { flows } = pipe
+  let most = 0
+  for (let at = 0; at < flows.length; at++) {
+    const flow = flows[at]
+    const cap = flow === undefined ? 0 : leastOffer(flow, pipe)
+    caps[at] = cap
+    if (cap > most) most = cap
   }
-  return left + (caps.at(-1) ?? 0)
+  let offer = pipe.bytesPerMs / flows.length
+  for (;;) {
+    let left = pipe.bytesPerMs
+    let sharers = 0
+    for (let at = 0; at < flows.length; at++) {
+      const cap = caps[at] ?? 0
+      if (cap > offer) sharers++
+      else left -= cap
+    }
+    if (sharers === 0) return left + most
+    // Each round takes more flows out of those that share, and so leaves the rest more.
+    const next = left / sharers
+    if (next <= offer) return offer
+    offer = next
+  }
 }
+
+/** Scratch memory of offerOf. */
+const caps: number[] = []

@@ -1,6 +1,7 @@
 // The command line of the simulation: text → SimOptions. Pure.
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { parseDuration, parseRate, parseSize, SiError } from '../../src/core/core.ts'
+import { UPLOAD_BUFFER_BYTES } from '../../src/swarm/swarm.ts'
 import { createRandom } from './seeded-random.ts'
 import { type SimNodeOptions, type SimOptions } from './sim-swarm.ts'
 
@@ -21,7 +22,8 @@ the fluid limit max(S/U, S/d_min, N S/(U + sum of u)).
   --arrival HOW        at-once, staggered:DURATION, or late:DURATION, when a tenth comes so late (at-once)
   --jitter DURATION    nodes come up to so much apart even when at once (20ms)
   --latency DURATION   one way (0.2ms)
-  --fragment SIZE      payload is handed over in parts of this size (64KiB)
+  --fragment SIZE      payload is handed over in parts of this size (128KiB)
+  --upload-buffer SIZE what a connection is given to send at once (1MiB)
   --seed N             of the random numbers (1)
   --runs N             runs with seeds from that one on (1)
   --until MULTIPLE     of the fluid limit, to give up at (20)
@@ -45,7 +47,8 @@ const OPTIONS = {
   arrival: { type: 'string', default: 'at-once' },
   jitter: { type: 'string', default: '20ms' },
   latency: { type: 'string', default: '0.2ms' },
-  fragment: { type: 'string', default: '64KiB' },
+  fragment: { type: 'string', default: '128KiB' },
+  'upload-buffer': { type: 'string' },
   seed: { type: 'string', default: '1' },
   runs: { type: 'string', default: '1' },
   until: { type: 'string', default: '20' },
@@ -89,6 +92,7 @@ function optionsOf(values: Values, seed: number): SimOptions {
     nodes: nodesOf(values, seed),
     latencyMs: parseMilliseconds(values.latency),
     fragmentBytes: parseSize(values.fragment),
+    uploadBufferBytes: parseSize(values['upload-buffer'] ?? String(UPLOAD_BUFFER_BYTES)),
     rackBytesPerSecond: parseBitRate(values['rack-rate']),
     announceIntervalMs: 20_000,
     untilMultiple: count(values.until, 'fluid limits'),

@@ -125,7 +125,7 @@ export class SimConnection implements Connection {
 
   #deliver(arrive: (end: SimConnection) => void): void {
     const other = this.#other
-    this.#world.time.after(this.#world.latencyMs, () => {
+    this.#world.time.later(this.#world.latencyMs, () => {
       if (other === undefined || other.#isClosed) return
       other.#lastReceivedMs = other.#nowMs
       arrive(other)

@@ -1,7 +1,7 @@
 // One deployment in the simulation: an image server, N nodes, a tracker. Each machine runs the real
 // TorrentSession; only sockets, disks, threads and time are made up. Invariant: the same options give
 // the same result to the last bit.
-import { MAX_PEERS, UPLOAD_BUFFER_BYTES, type Role, type Torrent } from '../../src/swarm/swarm.ts'
+import { MAX_PEERS, type Role, type Torrent } from '../../src/swarm/swarm.ts'
 import { slabSlots } from '../../src/deploy/slab-slots.ts'
 import { createPeerId } from '../../src/swarm/handshake.ts'
 import { TorrentSession } from '../../src/swarm/torrent-session.ts'
@@ -31,6 +31,8 @@ export interface SimOptions {
   readonly nodes: readonly SimNodeOptions[]
   readonly latencyMs: number
   readonly fragmentBytes: number
+  /** A connection holds two of them: what is sent later waits behind. */
+  readonly uploadBufferBytes: number
   /** Infinity: racks are never in the way. */
   readonly rackBytesPerSecond: number
   readonly announceIntervalMs: number
@@ -155,7 +157,7 @@ export class SimSwarm {
         announce: this.#tracker.announceFrom(name),
         soon: (callback) => void time.after(0, callback),
       },
-      uploadBuffers: createHollowBuffers(time, UPLOAD_BUFFER_BYTES),
+      uploadBuffers: createHollowBuffers(time, this.options.uploadBufferBytes),
       uploadLimit: undefined,
       downloadLimit: undefined,
       onNote: (note) => {
