@@ -3,7 +3,10 @@
 import { SiError, type Clock } from '../core/core.ts'
 import { type Endpoint } from './candidates.ts'
 import { type Handshake } from './handshake.ts'
-import { type WireLimits, type WireMessage, type WireSink } from './wire.ts'
+import { type SlotPlace } from './block-table.ts'
+import { type PeerSink } from './intake.ts'
+import { type Slab } from './slab.ts'
+import { type BlockRange, type WireLimits, type WireMessage } from './wire.ts'
 
 export interface ConnectionOwner {
   /** The other side said who it is. Throwing a SiError closes the connection. */
@@ -17,6 +20,11 @@ export interface SendOptions {
   readonly endsMessage: boolean
   /** The kernel has all of it, or it can never be sent; until then the buffers must not change. */
   readonly onSent: () => void
+}
+
+export interface MessageOptions extends WireLimits {
+  /** Where payload goes; undefined when none will be asked for. */
+  readonly slab: Slab | undefined
 }
 
 export interface Connection {
@@ -33,10 +41,12 @@ export interface Connection {
   /** Where events go from now on: the listener hands a connection to its torrent this way. */
   setOwner(owner: ConnectionOwner): void
   /** Messages that follow the handshake go to `sink`; before this, nothing but a handshake is read. */
-  startMessages(sink: WireSink, limits: WireLimits): void
+  startMessages(sink: PeerSink, options: MessageOptions): void
   sendHandshake(handshake: Handshake): void
   /** Sends messages as one write; when a part of a piece message was sent, after its end. */
   send(...messages: readonly WireMessage[]): void
+  /** Sends a request. What comes of it is written into `place`; without one it is thrown away. */
+  request(range: BlockRange, place: SlotPlace | undefined): void
   /** Sends encoded messages, or parts of one, as one write. */
   sendBuffers(buffers: readonly Uint8Array[], options: SendOptions): void
   /** Closes at once; what is unsent is lost. Nothing is received any more. Idempotent. */

@@ -5,6 +5,7 @@ import { type Bitfield, type Metainfo } from '../torrent/torrent.ts'
 import { type Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
 import { type FirstDistribution } from './first-distribution.ts'
+import { type PayloadCount } from './intake.ts'
 import { type Peer } from './peer.ts'
 import { type Picker } from './picker.ts'
 import { type RequestPicker } from './requester.ts'
@@ -32,7 +33,7 @@ export interface PeerTorrent {
   /** Peers that work is shared out over. */
   readonly peerCount: number
   readonly canDownload: boolean
-  onDownloaded(peer: Peer, usedBytes: number, wastedBytes: number): void
+  onDownloaded(peer: Peer, payload: PayloadCount): void
   onUploaded(peer: Peer, bytes: number): void
   onInterestChanged(): void
   /** What it owed may now be asked of others. */

@@ -11,11 +11,12 @@ import {
   type ExtensionHandshake,
 } from './extension.ts'
 import { clientOfId, isOwnPeerId, type Handshake } from './handshake.ts'
+import { type PayloadCount, type PeerSink, type ReceivedBlocks } from './intake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
 import { MAX_OWN_REQUEST_BYTES, protocolFault, REQUEST_QUEUE, Serving } from './serving.ts'
-import { type BlockRange, type WireMessage, type WireSink } from './wire.ts'
+import { type BlockRange, type WireMessage } from './wire.ts'
 
 /** A peer that sends this much nobody asked for is cut off. */
 const MAX_UNASKED_BYTES = 64 * 2 ** 20
@@ -25,7 +26,7 @@ const KEEP_ALIVE_MS = 60_000
 /** A live peer sends a keep-alive every two minutes. */
 const SILENCE_MS = 150_000
 
-export class Peer implements PickingPeer, WireSink {
+export class Peer implements PickingPeer, PeerSink {
   readonly key: PeerKey
   readonly connection: Connection
   readonly peerId: string
@@ -68,7 +69,8 @@ export class Peer implements PickingPeer, WireSink {
         : new Requester({
             ...{ peer: this, picker: requestPicker, downloader, clock },
             pieceLengthBytes: metainfo.pieceLengthBytes,
-            request: (range) => this.connection.send({ type: 'request', range }),
+            request: (range) =>
+              this.connection.request(range, downloader.placeOf(range.pieceIndex)),
             cancel: (range) => this.connection.send({ type: 'cancel', range }),
           })
     this.#start(link.handshake)
@@ -78,7 +80,8 @@ export class Peer implements PickingPeer, WireSink {
     const { metainfo, role, listenPort, distribution } = this.#torrent
     const maxPayloadBytes = Math.max(BLOCK_BYTES, metainfo.pieceLengthBytes)
     const maxControlBytes = Math.max(64 * 1024, 1 + Math.ceil(metainfo.pieceCount / 8))
-    this.connection.startMessages(this, { maxPayloadBytes, maxControlBytes })
+    const slab = this.#torrent.downloader?.slab
+    this.connection.startMessages(this, { maxPayloadBytes, maxControlBytes, slab })
     if (handshake.supportsExtensions) {
       const payload = encodeExtensionHandshake({
         ...{ client: 'SwarmImager 0.1', requestQueue: REQUEST_QUEUE, listenPort },
@@ -259,18 +262,22 @@ export class Peer implements PickingPeer, WireSink {
     })
   }
 
-  onPayloadBegin(range: BlockRange): void {
-    if (this.#requester?.beginPayload(range)) return
+  onPayloadBegin(range: BlockRange, isExpected: boolean): void {
+    if (isExpected) return this.#requester?.beginPayload(range)
     this.#unaskedBytes += range.lengthBytes
     if (this.#unaskedBytes > MAX_UNASKED_BYTES) {
       throw protocolFault('it sends what nobody asked for')
     }
   }
 
-  onPayload(fragment: Uint8Array): void {
-    const usedBytes = this.#requester?.takePayload(fragment) ?? 0
-    this.downloadedBytes += fragment.length
-    this.#torrent.onDownloaded(this, usedBytes, fragment.length - usedBytes)
+  onBlocks(blocks: ReceivedBlocks): void {
+    this.#torrent.downloader?.receive(blocks, this.key)
+  }
+
+  onPayload(payload: PayloadCount): void {
+    this.#requester?.takePayload(payload.bytes)
+    this.downloadedBytes += payload.bytes
+    this.#torrent.onDownloaded(this, payload)
     this.fill()
   }
 

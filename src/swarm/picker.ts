@@ -172,11 +172,6 @@ export class Picker {
     }
   }
 
-  isReceived(pieceIndex: number, block: number): boolean {
-    const piece = this.#begun.get(pieceIndex)
-    return piece === undefined || piece.received[block] === 1
-  }
-
   /** True when any block of the piece was asked for twice at the same time. */
   isAskedTwice(pieceIndex: number): boolean {
     return this.#begun.get(pieceIndex)?.requests.some((requests) => requests > 1) ?? false

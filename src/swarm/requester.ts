@@ -2,12 +2,11 @@
 // once in `#asked` until it is received, refused, timed out or the peer is gone; what was reserved is
 // then given back to the picker, once. It may still arrive later and is then used if it is needed.
 import { type Clock } from '../core/core.ts'
-import { type Downloader, type Incoming } from './downloader.ts'
+import { type Downloader } from './downloader.ts'
 import { planPipeline, RateMeter } from './pipeline.ts'
 import { blocksOf, type PickingPeer } from './begun-piece.ts'
 import { type Picker } from './picker.ts'
-import { isSameRange } from './uploader.ts'
-import { type BlockRange } from './wire.ts'
+import { isSameRange, type BlockRange } from './wire.ts'
 
 /** No payload for this long while some is owed: others are asked for it. */
 const SNUB_MS = 4000
@@ -20,9 +19,6 @@ const SLOW_MS = 10_000
 
 /** A peer that was slow is asked for more than one block again when it answers as fast as this. */
 const BRISK_MS = 2000
-
-/** Ranges given back that are remembered, so that a late answer is no surprise. */
-const MAX_LATE = 512
 
 /** Requests in a row that it refuses, or forgets by choking us, while no payload comes: several queues full. */
 const MAX_REFUSALS = 2000
@@ -62,10 +58,9 @@ interface Asked extends BlockRange {
 export class Requester {
   readonly #options: RequesterOptions
   readonly #asked: Asked[] = []
-  readonly #late: BlockRange[] = []
   readonly #meter: RateMeter
   #askedBytes = 0
-  #incoming: Incoming | undefined
+  #incoming: BlockRange | undefined
   #incomingIsAsked = false
   #lastPayloadMs: number
   #isSnubbed = false
@@ -135,32 +130,25 @@ export class Requester {
     this.#options.request(range)
   }
 
-  /** A piece message begins; false when it was never asked for and is to be thrown away. */
-  beginPayload(range: BlockRange): boolean {
+  /** A piece message begins that was asked for, now or before it was given back. */
+  beginPayload(range: BlockRange): void {
+    this.#incoming = range
     this.#incomingIsAsked = this.#asked.some((asked) => isSameRange(asked, range))
-    const lateAt = this.#late.findIndex((late) => isSameRange(late, range))
-    if (lateAt >= 0) this.#late.splice(lateAt, 1)
-    const isKnown = this.#incomingIsAsked || lateAt >= 0
-    this.#incoming = isKnown ? { range, from: this.#options.peer.key, doneBytes: 0 } : undefined
-    return isKnown
   }
 
-  /** Takes payload in; returns how many bytes were of use. */
-  takePayload(fragment: Uint8Array): number {
+  /** Payload has come. */
+  takePayload(bytes: number): void {
     const nowMs = this.#options.clock.monotonicMs()
-    this.#meter.add(fragment.length, nowMs)
-    if (this.#incoming === undefined) return 0
+    this.#meter.add(bytes, nowMs)
+    if (this.#incoming === undefined) return
     this.#lastPayloadMs = nowMs
     this.#isSnubbed = false
     this.#refusals = 0
-    if (this.#incomingIsAsked) this.#askedBytes -= fragment.length
-    return this.#options.downloader.take(this.#incoming, fragment)
+    if (this.#incomingIsAsked) this.#askedBytes -= bytes
   }
 
   endPayload(): void {
-    if (this.#incoming !== undefined && this.#incomingIsAsked) {
-      this.#settle(this.#incoming.range, 0)
-    }
+    if (this.#incoming !== undefined && this.#incomingIsAsked) this.#settle(this.#incoming, 0)
     this.#incoming = undefined
   }
 
@@ -194,9 +182,8 @@ export class Requester {
   /** A piece is complete: what this peer still owes of it is cancelled. */
   dropPiece(pieceIndex: number): void {
     for (const range of this.#asked.filter((asked) => asked.pieceIndex === pieceIndex)) {
-      if (this.#incoming !== undefined && isSameRange(this.#incoming.range, range)) continue
+      if (this.#incoming !== undefined && isSameRange(this.#incoming, range)) continue
       this.#settle(range, range.lengthBytes)
-      this.#rememberLate(range)
       this.#options.cancel(range)
     }
   }
@@ -205,16 +192,10 @@ export class Requester {
   giveBackAll(): void {
     for (const range of this.#asked.splice(0)) {
       if (range.isReserved) this.#options.picker.giveBack(range)
-      this.#rememberLate(range)
     }
     this.#askedBytes = 0
     this.#incomingIsAsked = false
     this.#options.picker.forget(this.#options.peer.key)
-  }
-
-  #rememberLate(range: BlockRange): void {
-    this.#late.push(range)
-    if (this.#late.length > MAX_LATE) this.#late.shift()
   }
 
   /**

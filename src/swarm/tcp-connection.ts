@@ -3,22 +3,19 @@
 // decoding happen in one go), so a connection costs no receive memory. Spec: BEP 3.
 import { type Socket } from 'node:net'
 import { SiError, type Clock } from '../core/core.ts'
+import { type SlotPlace } from './block-table.ts'
 import { type Endpoint } from './candidates.ts'
 import {
   formatEndpoint,
   plainAddress,
   type Connection,
   type ConnectionOwner,
+  type MessageOptions,
   type SendOptions,
 } from './connection.ts'
+import { Intake, type PeerSink } from './intake.ts'
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from './handshake.ts'
-import {
-  encodeMessage,
-  WireDecoder,
-  type WireLimits,
-  type WireMessage,
-  type WireSink,
-} from './wire.ts'
+import { encodeMessage, WireDecoder, type BlockRange, type WireMessage } from './wire.ts'
 
 /** Large enough to empty a socket in one read, small enough for the second-level cache. */
 const RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -51,6 +48,7 @@ export class TcpConnection implements Connection {
   readonly #socket: Socket
   #owner: ConnectionOwner
   #decoder: WireDecoder | undefined
+  #intake: Intake | undefined
   #handshake = Buffer.alloc(HANDSHAKE_BYTES)
   #handshakeBytes = 0
   #isClosed = false
@@ -89,8 +87,9 @@ export class TcpConnection implements Connection {
     this.#owner = owner
   }
 
-  startMessages(sink: WireSink, limits: WireLimits): void {
-    this.#decoder = new WireDecoder(sink, limits)
+  startMessages(sink: PeerSink, options: MessageOptions): void {
+    this.#intake = new Intake(sink, options.slab)
+    this.#decoder = new WireDecoder(this.#intake, options)
   }
 
   sendHandshake(handshake: Handshake): void {
@@ -100,6 +99,11 @@ export class TcpConnection implements Connection {
   send(...messages: readonly WireMessage[]): void {
     const encoded = messages.map(encodeMessage)
     this.#write(encoded.length === 1 && encoded[0] ? encoded[0] : Buffer.concat(encoded))
+  }
+
+  request(range: BlockRange, place: SlotPlace | undefined): void {
+    if (place !== undefined) this.#intake?.expect(range, place)
+    this.send({ type: 'request', range })
   }
 
   sendBuffers(buffers: readonly Uint8Array[], options: SendOptions): void {

@@ -236,8 +236,8 @@ export class TorrentSession implements Torrent {
       get canDownload() {
         return canDownload()
       },
-      onDownloaded: (peer, usedBytes, wastedBytes) => {
-        this.#counters.down += usedBytes + wastedBytes
+      onDownloaded: (peer, { bytes, usedBytes, wastedBytes }) => {
+        this.#counters.down += bytes
         this.#counters.wasted += wastedBytes
         if (peer.isServer) this.#counters.fromServer += usedBytes
         else this.#counters.fromPeers += usedBytes

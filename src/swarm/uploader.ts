@@ -4,7 +4,7 @@
 import { type Connection } from './connection.ts'
 import { type PieceStore } from './store.ts'
 import { type UploadBuffers } from './upload-buffers.ts'
-import { encodePieceHead, type BlockRange } from './wire.ts'
+import { encodePieceHead, isSameRange, type BlockRange } from './wire.ts'
 
 /** One buffer is read while the other is in the socket. */
 const BUFFERS_PER_PEER = 2
@@ -159,12 +159,4 @@ function framed(part: UploadPart, payload: Uint8Array): Uint8Array[] {
     const from = start.offsetBytes - part.range.offsetBytes
     return [encodePieceHead(start), payload.subarray(from, from + start.lengthBytes)]
   })
-}
-
-export function isSameRange(a: BlockRange, b: BlockRange): boolean {
-  return (
-    a.pieceIndex === b.pieceIndex &&
-    a.offsetBytes === b.offsetBytes &&
-    a.lengthBytes === b.lengthBytes
-  )
 }

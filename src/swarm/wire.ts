@@ -10,6 +10,14 @@ export interface BlockRange {
   readonly lengthBytes: number
 }
 
+export function isSameRange(a: BlockRange, b: BlockRange): boolean {
+  return (
+    a.pieceIndex === b.pieceIndex &&
+    a.offsetBytes === b.offsetBytes &&
+    a.lengthBytes === b.lengthBytes
+  )
+}
+
 /** Every message but piece messages, which WireSink receives as a stream. */
 export type WireMessage =
   | { readonly type: 'keep-alive' }

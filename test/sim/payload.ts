@@ -1,6 +1,8 @@
 // Payload that has a length and no content: one array of zeros in all sizes, a slab, a store and upload
 // buffers over nothing. Slots and their number are the real slab's.
 import { type PiecePool, type PieceStore, type Slab, createSlab } from '../../src/swarm/swarm.ts'
+import { BlockTable, createBlockTable } from '../../src/swarm/block-table.ts'
+import { blockCount } from '../../src/torrent/torrent.ts'
 import { type UploadBuffers } from '../../src/swarm/upload-buffers.ts'
 import { type BlockRange } from '../../src/swarm/wire.ts'
 import { type VirtualTime } from './virtual-time.ts'
@@ -24,12 +26,14 @@ class Nowhere extends Uint8Array {
 }
 
 /** The slots of a download without their memory. */
-function createHollowSlab(slots: number): Slab {
+function createHollowSlab(slots: number, blocksPerSlot: number): Slab {
   const slab = createSlab({ slotBytes: 0, slots })
+  const table = new BlockTable(createBlockTable(slots, blocksPerSlot), 0)
   const nowhere = new Nowhere()
   return {
     slotBytes: 0,
     slots,
+    table,
     memory: slab.memory,
     get freeSlots() {
       return slab.freeSlots
@@ -37,18 +41,24 @@ function createHollowSlab(slots: number): Slab {
     get peakUsedSlots() {
       return slab.peakUsedSlots
     },
-    acquire: () => slab.acquire(),
-    release: (slot) => slab.release(slot),
+    acquire() {
+      const place = slab.acquire()
+      return place === undefined ? undefined : table.open(place.slot)
+    },
+    release: (slot) => table.seal(slot) && slab.release(slot),
     view: () => nowhere,
     onRelease: (listener) => slab.onRelease(listener),
   }
 }
 
 /** Finds every piece good, at once. */
-export function createHollowPool(time: VirtualTime, slots: number): PiecePool {
+export function createHollowPool(
+  time: VirtualTime,
+  options: { readonly slots: number; readonly pieceLengthBytes: number },
+): PiecePool {
   const unused = () => Promise.reject(new Error('The simulation runs no tasks'))
   return {
-    slab: createHollowSlab(slots),
+    slab: createHollowSlab(options.slots, blockCount(options.pieceLengthBytes)),
     checkPiece() {
       time.expectPromises()
       return Promise.resolve('ok')

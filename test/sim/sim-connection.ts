@@ -1,9 +1,15 @@
 // A connection of the simulation: two ends, each with a queue of messages and payload that leaves in order
 // at the rate the network allows and arrives one latency later. It is a Connection to its user;
 // nothing is encoded, and payload is a length. Control messages take no time on the link.
-import { type Connection, type ConnectionOwner } from '../../src/swarm/connection.ts'
+import { type SlotPlace } from '../../src/swarm/block-table.ts'
+import {
+  type Connection,
+  type ConnectionOwner,
+  type MessageOptions,
+} from '../../src/swarm/connection.ts'
 import { type Handshake } from '../../src/swarm/handshake.ts'
-import { type WireMessage, type WireSink } from '../../src/swarm/wire.ts'
+import { Intake, type PeerSink } from '../../src/swarm/intake.ts'
+import { type BlockRange, type WireMessage } from '../../src/swarm/wire.ts'
 import { Flow, type FlowNetwork, type Pipe } from './flow-network.ts'
 import { decodePieceHead, zeros } from './payload.ts'
 import { type VirtualTime } from './virtual-time.ts'
@@ -34,7 +40,7 @@ export class SimConnection implements Connection {
   readonly #queue: Parcel[] = []
   #other: SimConnection | undefined
   #owner: ConnectionOwner
-  #sink: WireSink | undefined
+  #intake: Intake | undefined
   #inFlightBytes = 0
   #framedBytes = 0
   #incomingBytes = 0
@@ -82,8 +88,8 @@ export class SimConnection implements Connection {
     this.#owner = owner
   }
 
-  startMessages(sink: WireSink): void {
-    this.#sink = sink
+  startMessages(sink: PeerSink, { slab }: MessageOptions): void {
+    this.#intake = new Intake(sink, slab)
   }
 
   sendHandshake(handshake: Handshake): void {
@@ -92,8 +98,13 @@ export class SimConnection implements Connection {
 
   send(...messages: readonly WireMessage[]): void {
     this.#post((end) => {
-      for (const message of messages) end.#sink?.onMessage(message)
+      for (const message of messages) end.#intake?.onMessage(message)
     })
+  }
+
+  request(range: BlockRange, place: SlotPlace | undefined): void {
+    if (place !== undefined) this.#intake?.expect(range, place)
+    this.send({ type: 'request', range })
   }
 
   sendBuffers: Connection['sendBuffers'] = (buffers, { onSent }) => {
@@ -108,7 +119,7 @@ export class SimConnection implements Connection {
       this.#framedBytes = range.lengthBytes
       this.#post((end) => {
         end.#incomingBytes = range.lengthBytes
-        end.#sink?.onPayloadBegin(range)
+        end.#intake?.onPayloadBegin(range)
       })
     }
     this.#queue.push({ kind: 'sent', onSent })
@@ -164,8 +175,8 @@ export class SimConnection implements Connection {
 
   #receivePayload(bytes: number): void {
     this.#incomingBytes -= bytes
-    this.#sink?.onPayload(zeros(bytes))
-    if (this.#incomingBytes === 0 && !this.#isClosed) this.#sink?.onPayloadEnd()
+    this.#intake?.onPayload(zeros(bytes))
+    if (this.#incomingBytes === 0 && !this.#isClosed) this.#intake?.onPayloadEnd()
   }
 
   close(error?: Error): void {

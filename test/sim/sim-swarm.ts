@@ -146,7 +146,9 @@ export class SimSwarm {
       trackers: isServer ? [] : [['simulated']],
       store: createHollowStore(time),
       have: isServer ? Bitfield.full(pieceCount) : new Bitfield(pieceCount),
-      pool: isServer ? null : createHollowPool(time, slabSlots(pieceLengthBytes)),
+      pool: isServer
+        ? null
+        : createHollowPool(time, { slots: slabSlots(pieceLengthBytes), pieceLengthBytes }),
     }
     return new TorrentSession(torrent, {
       ...{ role, rack, random, clock: time, listenPort: SIM_PORT, maxPeers: MAX_PEERS[role] },

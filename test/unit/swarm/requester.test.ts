@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { type Clock } from '../../../src/core/core.ts'
 import { type PickingPeer } from '../../../src/swarm/begun-piece.ts'
 import { Downloader } from '../../../src/swarm/downloader.ts'
+import { Intake, type PeerSink } from '../../../src/swarm/intake.ts'
 import { Picker } from '../../../src/swarm/picker.ts'
 import { Requester } from '../../../src/swarm/requester.ts'
 import { createSlab, type PiecePool } from '../../../src/swarm/swarm.ts'
@@ -44,15 +45,31 @@ function bench(slots = 4) {
     const cancelled: BlockRange[] = []
     const requester = new Requester({
       ...{ peer, picker, downloader, clock, pieceLengthBytes: 4 * BLOCK },
-      request: (range) => asked.push(range),
+      request: (range) => {
+        asked.push(range)
+        const place = downloader.placeOf(range.pieceIndex)
+        if (place !== undefined) intake.expect(range, place)
+      },
       cancel: (range) => cancelled.push(range),
     })
+    let wasExpected = false
+    const sink: PeerSink = {
+      onMessage: none,
+      onPayloadBegin: (range, isExpected) => {
+        wasExpected = isExpected
+        if (isExpected) requester.beginPayload(range)
+      },
+      onBlocks: (blocks) => downloader.receive(blocks, key),
+      onPayload: ({ bytes }) => requester.takePayload(bytes),
+      onPayloadEnd: () => requester.endPayload(),
+    }
+    const intake = new Intake(sink, slab)
     const answer = (range = asked.shift()): boolean => {
       assert.ok(range)
-      const isKnown = requester.beginPayload(range)
-      requester.takePayload(Buffer.alloc(range.lengthBytes, 1))
-      requester.endPayload()
-      return isKnown
+      intake.onPayloadBegin(range)
+      intake.onPayload(Buffer.alloc(range.lengthBytes, 1))
+      intake.onPayloadEnd()
+      return wasExpected
     }
     return { requester, asked, cancelled, answer }
   }

@@ -7,7 +7,7 @@ import { createUploadBuffers } from '../../../src/swarm/upload-buffers.ts'
 
 test('acquire() gives every slot once and then none', () => {
   const slab = createSlab({ slotBytes: 10, slots: 3 })
-  const slots = [slab.acquire(), slab.acquire(), slab.acquire()]
+  const slots = [slab.acquire(), slab.acquire(), slab.acquire()].map((place) => place?.slot)
   assert.deepEqual(slots.toSorted(), [0, 1, 2])
   assert.equal(slab.acquire(), undefined)
   assert.equal(slab.freeSlots, 0)
@@ -18,7 +18,7 @@ test('release() tells those who wait, and refuses a slot that is free', () => {
   const slab = createSlab({ slotBytes: 10, slots: 2 })
   let count = 0
   const stop = slab.onRelease(() => count++)
-  const slot = slab.acquire() ?? -1
+  const slot = slab.acquire()?.slot ?? -1
   slab.release(slot)
   assert.equal(count, 1)
   assert.throws(
@@ -26,7 +26,7 @@ test('release() tells those who wait, and refuses a slot that is free', () => {
     (error) => isSiError(error, 'ERR_SI_INTERNAL'),
   )
   stop()
-  slab.release(slab.acquire() ?? -1)
+  slab.release(slab.acquire()?.slot ?? -1)
   assert.equal(count, 1)
 })
 
