@@ -9,7 +9,7 @@ export const USAGE = `npm run sim -- --nodes 16 --rate 40Mbit/s --pieces 256
 npm run sim -- --nodes 1000 --racks 25 --rack-rate 1Gbit/s --rates 125MB/s:0.8,12.5MB/s:0.2
 
 Deploys an image in virtual time with the real swarm code and prints how long nodes take as multiples of
-the fluid limit max(S/U, S/d_min, N S/(U + sum of u)).
+the fluid limit max(S/U, S/d_min, N S/(U + sum of u)), S over a rack's link included.
 
   --nodes N            nodes (16)
   --pieces N           pieces of the image (256)
@@ -111,11 +111,13 @@ function nodesOf(values: Values, seed: number): SimNodeOptions[] {
   }))
 }
 
+const ARRIVALS = ['at-once', 'staggered', 'late']
+
 /** Of each kind its part of the nodes, rounded; the last kind gets the rest. */
 function ratesOf(values: Values, nodes: number): number[] {
   const kinds = (values.rates ?? `${values.rate}:1`).split(',').map((kind) => {
     const [rate = '', part = '1'] = kind.split(':')
-    return { rate: parseBitRate(rate), part: Number(part) }
+    return { rate: parseBitRate(rate), part: parsePart(part) }
   })
   const rates = kinds.flatMap(({ rate, part }) =>
     Array<number>(Math.round(part * nodes)).fill(rate),
@@ -126,6 +128,11 @@ function ratesOf(values: Values, nodes: number): number[] {
 
 function startsOf(values: Values, nodes: number, random: () => number): number[] {
   const [how = '', over = '0'] = values.arrival.split(':')
+  if (!ARRIVALS.includes(how)) {
+    throw new SiError('ERR_SI_USAGE', `Cannot read "${values.arrival}" as a way of arriving`, {
+      hint: 'Write at-once, staggered:DURATION or late:DURATION',
+    })
+  }
   const overMs = parseDuration(over)
   const jitterMs = parseDuration(values.jitter)
   const lateFrom = how === 'late' ? nodes - Math.ceil(nodes / 10) : nodes
@@ -147,6 +154,14 @@ function count(text: string, what: string): number {
   if (Number.isSafeInteger(value) && value > 0) return value
   throw new SiError('ERR_SI_USAGE', `Cannot read "${text}" as a number of ${what}`, {
     hint: 'Write a whole number from 1 on',
+  })
+}
+
+function parsePart(text: string): number {
+  const part = Number(text)
+  if (part >= 0 && part <= 1) return part
+  throw new SiError('ERR_SI_USAGE', `Cannot read "${text}" as a part of all nodes`, {
+    hint: 'Write a number from 0 to 1, such as 0.2',
   })
 }
 

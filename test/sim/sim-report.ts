@@ -5,7 +5,7 @@ import { type SimSwarm } from './sim-swarm.ts'
 export interface SimReport {
   readonly nodes: number
   readonly complete: number
-  /** max(S/U, S/d_min, N S/(U + sum of u)). */
+  /** max(S/U, S/d_min, N S/(U + sum of u)); with racks not less than S over a rack's link. */
   readonly fluidSeconds: number
   /** Multiples of the fluid limit; Infinity where too few nodes are complete. */
   readonly p50: number

@@ -95,11 +95,13 @@ export class SimSwarm {
     await this.time.run(() => this.isComplete, untilMs)
   }
 
-  /** The least time that a node can expect, however good the protocol. */
+  /** The least time for the image to come to all nodes, and into every rack, by any protocol. */
   get fluidSeconds(): number {
     const { pieceCount, pieceLengthBytes, serverBytesPerSecond, nodes } = this.options
     const sizeBytes = pieceCount * pieceLengthBytes
-    return swarmLimitSeconds({ sizeBytes, serverBytesPerSecond, nodes })
+    const hasRacks = nodes.some(({ rack }) => rack !== undefined)
+    const intoRacks = hasRacks ? sizeBytes / this.options.rackBytesPerSecond : 0
+    return Math.max(intoRacks, swarmLimitSeconds({ sizeBytes, serverBytesPerSecond, nodes }))
   }
 
   #addServer(bytesPerSecond: number): HostTraffic {
