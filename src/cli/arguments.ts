@@ -62,6 +62,12 @@ export const rackOption = () =>
     .env('SI_RACK')
     .argParser(argument(parseRackName))
 
+/** Its value is true unless the flag, or the variable with any value, is given. */
+export const localDiscoveryOption = () =>
+  new Option('--no-local-discovery', 'do not look for peers by multicast on the local network').env(
+    'SI_NO_LOCAL_DISCOVERY',
+  )
+
 export const sizeOption = (flags: string, description: string, env: string) =>
   new Option(flags, description).env(env).argParser(argument(parseSize))
 

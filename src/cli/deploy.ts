@@ -7,6 +7,7 @@ import {
   downloadLimitOption,
   durationOption,
   jsonOption,
+  localDiscoveryOption,
   portOption,
   rackOption,
   sizeOption,
@@ -33,6 +34,7 @@ interface DeployFlags {
   readonly host?: string
   readonly port: number
   readonly rack?: string
+  readonly localDiscovery: boolean
   readonly pieceCache?: number
   readonly uploadLimit?: number
   readonly downloadLimit?: number
@@ -68,6 +70,7 @@ export function createDeployCommand(io: Io): Command {
     .option('--host <address>', 'address to listen on (default: all)')
     .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))
     .addOption(rackOption())
+    .addOption(localDiscoveryOption())
     .addOption(
       sizeOption(
         '--piece-cache <size>',
@@ -93,6 +96,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
     ...(flags.host === undefined ? {} : { listenHost: flags.host }),
     listenPort: flags.port,
     rack: flags.rack,
+    localDiscovery: flags.localDiscovery,
     seedForMs: flags.seedFor,
     dryRun: flags.dryRun === true,
     threads: flags.threads,

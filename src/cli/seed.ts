@@ -7,6 +7,7 @@ import {
   collectUrl,
   durationOption,
   jsonOption,
+  localDiscoveryOption,
   portOption,
   rackOption,
   repositoryOption,
@@ -26,6 +27,7 @@ interface SeedFlags {
   readonly port: number
   readonly uploadLimit?: number
   readonly rack?: string
+  readonly localDiscovery: boolean
   readonly for: number
   readonly json?: true
 }
@@ -48,6 +50,7 @@ export function createSeedCommand(io: Io): Command {
     .option('--host <address>', 'address to listen on', '0.0.0.0')
     .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))
     .addOption(rackOption())
+    .addOption(localDiscoveryOption())
     .addOption(
       durationOption('--for <time>', 'stop after this time', 'SI_SEED_FOR').default(
         Infinity,
@@ -64,9 +67,10 @@ async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Pro
   const log = createCommandLog(io, { command: 'si-seed', json: flags.json === true })
   const sources = await toSources(images, flags)
   await warnWithoutTracker(sources, flags, (message) => log.warn({}, message))
-  const { host, port: peerPort, rack, tracker: trackers } = flags
+  const { host, port: peerPort, rack, localDiscovery, tracker: trackers } = flags
+  const place = { host, peerPort, rack, localDiscovery }
   const seeder = await startSeeder(
-    { sources, host, peerPort, rack, trackers, uploadBytesPerSecond: flags.uploadLimit, log },
+    { ...place, sources, trackers, uploadBytesPerSecond: flags.uploadLimit, log },
     io.signal,
   )
   log.info({ peerPort: seeder.peerPort }, `seeding ${sources.length} image(s)`)
@@ -102,7 +106,7 @@ async function toSources(
   )
 }
 
-/** A seeder that no tracker knows is found by nobody: say so instead of waiting in silence. */
+/** A seeder that no tracker knows is found by few or by nobody: say so instead of waiting in silence. */
 async function warnWithoutTracker(
   sources: readonly SeedSource[],
   flags: SeedFlags,
@@ -111,9 +115,10 @@ async function warnWithoutTracker(
   if (flags.tracker.length > 0) return
   const { parseMetainfo } = await import('../torrent/torrent.ts')
   for (const { torrentPath } of sources) {
-    const { trackers } = parseMetainfo(await readFile(torrentPath))
-    if (trackers.flat().length === 0) {
-      warn(`${torrentPath} names no tracker; add --tracker URL so that others find this seeder`)
-    }
+    const { trackers, isPrivate } = parseMetainfo(await readFile(torrentPath))
+    if (trackers.flat().length > 0) continue
+    const isCalled = flags.localDiscovery && !isPrivate
+    const finders = isCalled ? 'only the local network finds' : 'nobody finds'
+    warn(`${torrentPath} names no tracker, so ${finders} this seeder; add --tracker URL`)
   }
 }

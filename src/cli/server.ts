@@ -1,5 +1,11 @@
 // si-server: tracker, seeder of every image in the repository, and HTTP, in the foreground.
-import { jsonOption, portOption, repositoryOption, uploadLimitOption } from './arguments.ts'
+import {
+  jsonOption,
+  localDiscoveryOption,
+  portOption,
+  repositoryOption,
+  uploadLimitOption,
+} from './arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
 import type { Io } from './io.ts'
@@ -11,6 +17,7 @@ interface ServerFlags {
   readonly httpPort: number
   readonly peerPort: number
   readonly announceUrl?: string
+  readonly localDiscovery: boolean
   readonly uploadLimit?: number
   readonly json?: true
 }
@@ -38,6 +45,7 @@ export function createServerCommand(io: Io): Command {
       ).env('SI_ANNOUNCE_URL'),
     )
     .addOption(uploadLimitOption())
+    .addOption(localDiscoveryOption())
     .addOption(jsonOption())
     .action((flags: ServerFlags) => runServer(flags, io))
 }
@@ -53,6 +61,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
       host,
       httpPort: flags.httpPort,
       peerPort: flags.peerPort,
+      localDiscovery: flags.localDiscovery,
       uploadBytesPerSecond: flags.uploadLimit,
       ...(announceUrl === undefined ? {} : { announceUrl }),
       log,

@@ -43,12 +43,15 @@ export async function deploy(
   progress.update({ phase: 'reading torrent', doneBytes: 0, totalBytes: undefined })
   const metainfo = await loadTorrent(options.torrent, signal)
   if ([...metainfo.trackers.flat(), ...options.trackers, ...options.peers].length === 0) {
-    progress.note('the torrent names no tracker: waiting for peers that know this machine')
+    const isSearching = options.localDiscovery === true && !metainfo.isPrivate
+    const hope = isSearching ? 'looking on the local network' : 'waiting for peers that know us'
+    progress.note(`the torrent names no tracker: ${hope}`)
     progress.note('fetch the torrent from si-server, or add --tracker or --peer')
   }
   const download = await startDownload({
     ...{ metainfo, trackers: options.trackers, peers: options.peers, threads: options.threads },
     ...{ host: options.listenHost, port: options.listenPort, rack: options.rack },
+    localDiscovery: options.localDiscovery === true,
     uploadBytesPerSecond: options.uploadBytesPerSecond,
     downloadBytesPerSecond: options.downloadBytesPerSecond,
     pieceCacheBytes: options.pieceCacheBytes ?? (await defaultPieceCacheBytes()),

@@ -15,6 +15,7 @@ export interface DownloadOptions {
   readonly host: string | undefined
   readonly port: number
   readonly rack: string | undefined
+  readonly localDiscovery: boolean
   readonly threads: number
   readonly pieceCacheBytes: number
   readonly uploadBytesPerSecond: number | undefined
@@ -102,11 +103,19 @@ async function join(
   pool: PiecePool,
   cache: PieceCache,
 ): Promise<{ readonly swarm: Swarm; readonly torrent: Torrent }> {
-  const { metainfo, host, port, rack, onNote, peers } = options
+  const { metainfo, host, port, rack, localDiscovery, onNote, peers } = options
   const { uploadBytesPerSecond, downloadBytesPerSecond } = options
   const swarm = await createSwarm({
     ...(host === undefined ? {} : { host }),
-    ...{ port, rack, role: 'node', uploadBytesPerSecond, downloadBytesPerSecond, onNote },
+    ...{
+      port,
+      rack,
+      localDiscovery,
+      role: 'node',
+      uploadBytesPerSecond,
+      downloadBytesPerSecond,
+      onNote,
+    },
   })
   const trackers = [...metainfo.trackers, ...options.trackers.map((url) => [url])]
   const have = new Bitfield(metainfo.pieceCount)

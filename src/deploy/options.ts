@@ -17,6 +17,8 @@ export interface DeployOptions {
   readonly listenPort: number
   /** Name of the rack this machine stands in, so that trackers can prefer neighbours from it. */
   readonly rack?: string | undefined
+  /** Look for peers on the local network, too (BEP 14). */
+  readonly localDiscovery?: boolean
   /** How long to seed on when the tree is complete; Infinity: until aborted. */
   readonly seedForMs: number
   /** Plan, and stop before anything is written. */

@@ -20,6 +20,8 @@ export interface SeederOptions {
   readonly peerPort: number
   /** Name of the rack this machine stands in. */
   readonly rack?: string | undefined
+  /** Answer calls for peers on the local network, too (BEP 14). */
+  readonly localDiscovery?: boolean
   /** Announced to besides the trackers that the torrents name. */
   readonly trackers: readonly string[]
   /** undefined: unlimited. */
@@ -42,10 +44,10 @@ export async function startSeeder(
   signal: AbortSignal,
 ): Promise<RunningSeeder> {
   throwIfAborted(signal)
-  const { host, peerPort, rack, trackers, uploadBytesPerSecond, log } = options
+  const { host, peerPort, rack, localDiscovery, trackers, uploadBytesPerSecond, log } = options
   const onNote = (text: string) => log.info({}, text)
   const swarm = await createSwarm({
-    ...{ host, port: peerPort, rack, role: 'node', uploadBytesPerSecond, onNote },
+    ...{ host, port: peerPort, rack, localDiscovery, role: 'node', uploadBytesPerSecond, onNote },
   })
   let closing: Promise<void> | undefined
   const closeAll = async () => {

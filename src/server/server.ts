@@ -34,6 +34,8 @@ export interface ServerOptions {
   readonly announceUrl?: string
   /** How often nodes announce; 15 000 to 30 000 suits a cluster. */
   readonly announceIntervalMs?: number
+  /** Answer calls for peers on the local network, too (BEP 14). */
+  readonly localDiscovery?: boolean
   readonly log: Log
 }
 
@@ -64,8 +66,9 @@ export async function startServer(
   const close = createClose(closers)
   try {
     const onNote = (text: string) => log.info({}, text)
+    const { peerPort, localDiscovery } = options
     const swarm = await createSwarm({
-      ...{ host, port: options.peerPort, role: 'server', uploadBytesPerSecond, onNote },
+      ...{ host, port: peerPort, localDiscovery, role: 'server', uploadBytesPerSecond, onNote },
     })
     closers.push(() => swarm.close())
     const tracker = createTracker({

@@ -59,19 +59,20 @@ export class Candidates {
     this.#random = random
   }
 
-  /** Learns an address; what is known of it already stays. */
-  add(endpoint: Endpoint, { isStatic, teller }: AddOptions): void {
+  /** Learns an address; false when it is known already, or one too many. */
+  add(endpoint: Endpoint, { isStatic, teller }: AddOptions): boolean {
     const address = formatEndpoint(endpoint.host, endpoint.port)
     const known = this.#byAddress.get(address)
     if (known !== undefined) {
       if (teller === undefined) this.#confirm(known)
-      return
+      return false
     }
-    if (this.#byAddress.size >= MAX_CANDIDATES || !this.#countHearsay(teller)) return
+    if (this.#byAddress.size >= MAX_CANDIDATES || !this.#countHearsay(teller)) return false
     this.#byAddress.set(address, {
       ...{ host: endpoint.host, port: endpoint.port, address, isStatic, teller },
       ...{ failures: 0, nextTryMs: 0, isInUse: false, identity: undefined },
     })
+    return true
   }
 
   /** False when this host, or all together, told enough. */

@@ -64,6 +64,7 @@ export function isWorthTelling(host: string, teller: string): boolean {
   return host !== '::1' || isLoopback(teller)
 }
 
-function isLoopback(host: string): boolean {
+/** Reaches this very machine only. */
+export function isLoopback(host: string): boolean {
   return host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 }

@@ -1,8 +1,9 @@
-// Where the peers of one torrent come from besides those that come by themselves: trackers, and the peers
-// we have. Invariant: of a private torrent nobody is told, and nobody learned of, but by its trackers and
-// our administrator. Spec: BEP 11, 12, 27.
+// Where the peers of one torrent come from besides those that come by themselves: trackers, the peers we
+// have, calls on the local network. Invariant: of a private torrent nobody is told, and nobody learned of,
+// but by its trackers and our administrator. Spec: BEP 11, 12, 14, 27.
 import { type Clock } from '../core/core.ts'
 import { type Metainfo } from '../torrent/torrent.ts'
+import { type LocalDiscovery, type LocalMembership } from './local-discovery.ts'
 import { PeerExchange } from './peer-exchange.ts'
 import { type PeerSet } from './peer-set.ts'
 import { type Peer } from './peer.ts'
@@ -24,15 +25,20 @@ export interface DiscoveryOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly surroundings: Surroundings
+  /** undefined: switched off. */
+  readonly localDiscovery: LocalDiscovery | undefined
 }
 
 export class Discovery {
   readonly #tracker: TrackerClient
   readonly #exchange: PeerExchange<Peer> | undefined
+  readonly #local: LocalMembership | undefined
 
   constructor(options: DiscoveryOptions) {
+    const { isPrivate } = options.metainfo
     this.#tracker = startTracker(options)
-    this.#exchange = options.metainfo.isPrivate ? undefined : createExchange(options)
+    this.#exchange = isPrivate ? undefined : createExchange(options)
+    this.#local = isPrivate ? undefined : joinLocally(options)
   }
 
   /** In words for people. */
@@ -43,7 +49,9 @@ export class Discovery {
   /** To be called a few times a second; `isShort`: more peers are needed. */
   tick(isShort: boolean): void {
     this.#exchange?.tick()
-    if (isShort) this.#tracker.hurry()
+    if (!isShort) return
+    this.#tracker.hurry()
+    this.#local?.hurry()
   }
 
   /** A message of the peer exchange has come. Throws ERR_SI_PROTOCOL. */
@@ -58,6 +66,7 @@ export class Discovery {
 
   /** Says good-bye to the tracker. */
   async close(): Promise<void> {
+    this.#local?.leave()
     await this.#tracker.close()
   }
 }
@@ -69,7 +78,7 @@ function startTracker(options: DiscoveryOptions): TrackerClient {
     tiers: trackers,
     identity: { ...identity, infoHash: metainfo.infoHash, key },
     facts,
-    onPeers: (endpoints) => peers.addEndpoints(endpoints, { isStatic: false }),
+    onPeers: (endpoints) => void peers.addEndpoints(endpoints, { isStatic: false }),
     ...{ clock, random, send: surroundings.announce },
   })
 }
@@ -80,5 +89,12 @@ function createExchange({ clock, random, peers }: DiscoveryOptions): PeerExchang
     onTold: (endpoints, peer) => {
       peers.addEndpoints(endpoints, { isStatic: false, teller: peer.connection.remoteHost })
     },
+  })
+}
+
+function joinLocally(options: DiscoveryOptions): LocalMembership | undefined {
+  const { metainfo, peers, localDiscovery } = options
+  return localDiscovery?.join(metainfo.infoHash, (endpoint) => {
+    return peers.addEndpoints([endpoint], { isStatic: false, teller: endpoint.host }) > 0
   })
 }

@@ -102,8 +102,9 @@ export class PeerSet {
     }
   }
 
-  addEndpoints(endpoints: readonly Endpoint[], options: AddOptions): void {
-    for (const endpoint of endpoints) this.#candidates.add(endpoint, options)
+  /** Learns where peers may be; how many of them are news. */
+  addEndpoints(endpoints: readonly Endpoint[], options: AddOptions): number {
+    return endpoints.filter((endpoint) => this.#candidates.add(endpoint, options)).length
   }
 
   /** An incoming connection asked for this torrent; closes it when it is not welcome. */

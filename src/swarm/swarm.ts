@@ -1,12 +1,14 @@
 // The door of swarm: a listener and the torrents behind it. Invariant: this thread does network only; it
 // never hashes, decompresses or touches a disk itself. Everything opened here is closed by close().
-// Spec: BEP 3, 6, 10, 12, 23, 27; states in STATE.md.
+// Spec: BEP 3, 6, 10, 11, 12, 14, 23, 27; states in STATE.md.
 import { createServer, type Server, type Socket } from 'node:net'
 import { errnoOf, listenError, SiError, systemClock, type Clock } from '../core/core.ts'
 import { createTokenBucket, type TokenBucket } from '../throttle/throttle.ts'
 import { type InfoHash } from '../torrent/torrent.ts'
 import { type Connection } from './connection.ts'
+import { isLoopback } from './compact-peers.ts'
 import { type Role } from './extension.ts'
+import { createLocalDiscovery, type LocalDiscovery } from './local-discovery.ts'
 import { createPeerId, type Handshake } from './handshake.ts'
 import { acceptPeer } from './peer-socket.ts'
 import { systemSurroundings } from './surroundings.ts'
@@ -36,6 +38,8 @@ export interface SwarmOptions {
   readonly announceAddress?: string
   /** Name of the rack this machine stands in, told to trackers, which prefer neighbours from it. */
   readonly rack?: string | undefined
+  /** Finds peers of torrents that are not private by calls on the local network. Default: not. */
+  readonly localDiscovery?: boolean | undefined
   /** Connections per torrent. Default 256 for a server, 32 for a node. */
   readonly maxPeers?: number
   /** All torrents together; unlimited when left out. */
@@ -89,6 +93,7 @@ class ListeningSwarm implements Swarm {
   readonly #uploadBuffers: UploadBuffers
   readonly #uploadLimit: TokenBucket | undefined
   readonly #downloadLimit: TokenBucket | undefined
+  #local: LocalDiscovery | undefined
   #port = 0
   #closed: Promise<void> | undefined
 
@@ -131,6 +136,17 @@ class ListeningSwarm implements Swarm {
     const address = this.#server.address()
     this.#port = typeof address === 'object' && address !== null ? address.port : 0
     this.#server.on('error', (error) => this.#options.onNote?.(`Listener: ${error.message}`))
+    if (this.#options.localDiscovery) await this.#discoverLocally()
+  }
+
+  async #discoverLocally(): Promise<void> {
+    const address = this.#server.address()
+    if (typeof address !== 'object' || address === null || isLoopback(address.address)) return
+    this.#local = await createLocalDiscovery({
+      ...{ host: address.address, listenPort: this.#port },
+      ...{ clock: this.#clock, random: this.#random },
+      onNote: this.#options.onNote ?? (() => {}),
+    })
   }
 
   get #place() {
@@ -159,7 +175,7 @@ class ListeningSwarm implements Swarm {
       ...{ role, announceAddress, rack, peerId: this.#peerId, listenPort: this.#port },
       ...{ clock: this.#clock, random: this.#random, uploadBuffers: this.#uploadBuffers },
       ...{ uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit },
-      surroundings: systemSurroundings,
+      ...{ surroundings: systemSurroundings, localDiscovery: this.#local },
       maxPeers: this.#options.maxPeers ?? MAX_PEERS[role],
       onNote: onNote ?? (() => {}),
       onClosed: () => this.#torrents.delete(infoHash),
@@ -177,6 +193,7 @@ class ListeningSwarm implements Swarm {
     const listenerClosed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const connection of this.#unknown) connection.close()
     await Promise.all([...this.#torrents.values()].map((torrent) => torrent.close()))
+    await this.#local?.close()
     await listenerClosed
   }
 

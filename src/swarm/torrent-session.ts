@@ -10,6 +10,7 @@ import { Downloader } from './downloader.ts'
 import { type Role } from './extension.ts'
 import { FirstDistribution } from './first-distribution.ts'
 import { type Handshake } from './handshake.ts'
+import { type LocalDiscovery } from './local-discovery.ts'
 import { PeerSet } from './peer-set.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { type PeerKey } from './begun-piece.ts'
@@ -35,6 +36,8 @@ export interface SessionContext {
   readonly clock: Clock
   readonly random: () => number
   readonly surroundings: Surroundings
+  /** undefined: switched off. */
+  readonly localDiscovery?: LocalDiscovery | undefined
   readonly uploadBuffers: UploadBuffers
   /** undefined: as fast as it goes. */
   readonly uploadLimit: TokenBucket | undefined
@@ -261,7 +264,9 @@ export class TorrentSession implements Torrent {
   #createDiscovery(): Discovery {
     const { peerId, announceAddress, rack, clock, random, listenPort, surroundings } = this.#context
     const { metainfo, trackers } = this.#options
+    const { localDiscovery } = this.#context
     return new Discovery({
+      localDiscovery,
       ...{ metainfo, trackers, peers: this.#peers, clock, random, surroundings },
       identity: { peerId, address: announceAddress, rack },
       facts: () => ({
