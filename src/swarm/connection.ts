@@ -6,6 +6,7 @@ import { type Handshake } from './handshake.ts'
 import { type SlotPlace } from './block-table.ts'
 import { type PeerSink } from './intake.ts'
 import { type Slab } from './slab.ts'
+import { type UploadBuffer } from './upload-buffers.ts'
 import { type BlockRange, type WireLimits, type WireMessage } from './wire.ts'
 
 export interface ConnectionOwner {
@@ -15,10 +16,17 @@ export interface ConnectionOwner {
   onClose(error: Error | undefined): void
 }
 
+/** A part of an upload buffer; a piece message begins with it if there is a head. */
+export interface PayloadPart {
+  readonly head: BlockRange | undefined
+  readonly fromBytes: number
+  readonly lengthBytes: number
+}
+
 export interface SendOptions {
   /** False: the rest of a piece message follows with the next call; no message may come between. */
   readonly endsMessage: boolean
-  /** The kernel has all of it, or it can never be sent; until then the buffers must not change. */
+  /** The kernel has all of it, or it can never be sent; until then the buffer must not change. */
   readonly onSent: () => void
 }
 
@@ -47,8 +55,8 @@ export interface Connection {
   send(...messages: readonly WireMessage[]): void
   /** Sends a request. What comes of it is written into `place`; without one it is thrown away. */
   request(range: BlockRange, place: SlotPlace | undefined): void
-  /** Sends encoded messages, or parts of one, as one write. */
-  sendBuffers(buffers: readonly Uint8Array[], options: SendOptions): void
+  /** Sends piece messages, or parts of one, as one write. */
+  sendPayload(buffer: UploadBuffer, parts: readonly PayloadPart[], options: SendOptions): void
   /** Closes at once; what is unsent is lost. Nothing is received any more. Idempotent. */
   close(error?: Error): void
 }

@@ -11,11 +11,19 @@ import {
   type Connection,
   type ConnectionOwner,
   type MessageOptions,
+  type PayloadPart,
   type SendOptions,
 } from './connection.ts'
 import { Intake, type PeerSink } from './intake.ts'
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from './handshake.ts'
-import { encodeMessage, WireDecoder, type BlockRange, type WireMessage } from './wire.ts'
+import { type UploadBuffer } from './upload-buffers.ts'
+import {
+  encodeMessage,
+  encodePieceHead,
+  WireDecoder,
+  type BlockRange,
+  type WireMessage,
+} from './wire.ts'
 
 /** Large enough to empty a socket in one read, small enough for the second-level cache. */
 const RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -106,12 +114,14 @@ export class TcpConnection implements Connection {
     this.send({ type: 'request', range })
   }
 
-  sendBuffers(buffers: readonly Uint8Array[], options: SendOptions): void {
+  sendPayload(buffer: UploadBuffer, parts: readonly PayloadPart[], options: SendOptions): void {
     if (this.#isClosed) return options.onSent()
-    const last = buffers.length - 1
+    const last = parts.length - 1
     this.#lastSentMs = this.#clock.monotonicMs()
     this.#socket.cork()
-    buffers.forEach((bytes, index) => {
+    parts.forEach(({ head, fromBytes, lengthBytes }, index) => {
+      if (head !== undefined) this.#socket.write(encodePieceHead(head))
+      const bytes = buffer.bytes.subarray(fromBytes, fromBytes + lengthBytes)
       this.#socket.write(bytes, index === last ? () => options.onSent() : undefined)
     })
     this.#isAmidMessage = !options.endsMessage

@@ -1,10 +1,10 @@
 // What one peer has asked us for, and the sending of it. Invariant: at most two buffers per peer are
 // being read or sent, so a peer is served as fast as it reads and not a byte faster. Requests that lie
 // side by side are read at once; a long one is read and sent in parts.
-import { type Connection } from './connection.ts'
+import { type Connection, type PayloadPart } from './connection.ts'
 import { type PieceStore } from './store.ts'
 import { type UploadBuffers } from './upload-buffers.ts'
-import { encodePieceHead, isSameRange, type BlockRange } from './wire.ts'
+import { isSameRange, type BlockRange } from './wire.ts'
 
 /** One buffer is read while the other is in the socket. */
 const BUFFERS_PER_PEER = 2
@@ -109,7 +109,7 @@ export class Uploader {
       this.#buffersInUse--
       this.#wake?.()
     }
-    const payload = buffer.subarray(0, part.range.lengthBytes)
+    const payload = buffer.bytes.subarray(0, part.range.lengthBytes)
     try {
       await store.read(part.range.pieceIndex, part.range.offsetBytes, payload)
     } catch (error) {
@@ -117,7 +117,7 @@ export class Uploader {
       if (!this.#isClosed) onReadError(error, part.range)
       return false
     }
-    connection.sendBuffers(framed(part, payload), {
+    connection.sendPayload(buffer, framed(part), {
       endsMessage: part.endsMessage,
       onSent: () => {
         release()
@@ -152,11 +152,13 @@ function splitBatch(batch: readonly BlockRange[], partBytes: number): UploadPart
   return parts
 }
 
-/** Heads and payload in the order of the wire; the payload is not copied. */
-function framed(part: UploadPart, payload: Uint8Array): Uint8Array[] {
-  if (part.starts.length === 0) return [payload]
-  return part.starts.flatMap((start) => {
-    const from = start.offsetBytes - part.range.offsetBytes
-    return [encodePieceHead(start), payload.subarray(from, from + start.lengthBytes)]
+/** What goes out of the buffer, in the order of the wire. */
+function framed({ range, starts }: UploadPart): PayloadPart[] {
+  if (starts.length === 0) {
+    return [{ head: undefined, fromBytes: 0, lengthBytes: range.lengthBytes }]
+  }
+  return starts.map((head) => {
+    const fromBytes = head.offsetBytes - range.offsetBytes
+    return { head, fromBytes, lengthBytes: Math.min(head.lengthBytes, range.lengthBytes) }
   })
 }

@@ -4,7 +4,6 @@ import { type PiecePool, type PieceStore, type Slab, createSlab } from '../../sr
 import { BlockTable, createBlockTable } from '../../src/swarm/block-table.ts'
 import { blockCount } from '../../src/torrent/torrent.ts'
 import { type UploadBuffers } from '../../src/swarm/upload-buffers.ts'
-import { type BlockRange } from '../../src/swarm/wire.ts'
 import { type VirtualTime } from './virtual-time.ts'
 
 const ZEROS = new Uint8Array(16 * 2 ** 20)
@@ -82,19 +81,14 @@ export function createHollowStore(time: VirtualTime): PieceStore {
 
 /** As many buffers as are asked for: two per unchoked peer are fewer than a node has. */
 export function createHollowBuffers(time: VirtualTime, bufferBytes: number): UploadBuffers {
+  const buffer = { index: 0, bytes: zeros(bufferBytes) }
   return {
     bufferBytes,
+    memory: new SharedArrayBuffer(0),
     acquire() {
       time.expectPromises()
-      return Promise.resolve(zeros(bufferBytes))
+      return Promise.resolve(buffer)
     },
     release: () => {},
   }
-}
-
-/** The head of a piece message as `encodePieceHead` makes it. */
-export function decodePieceHead(bytes: Uint8Array): BlockRange {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const lengthBytes = view.getUint32(0) - 9
-  return { pieceIndex: view.getUint32(5), offsetBytes: view.getUint32(9), lengthBytes }
 }

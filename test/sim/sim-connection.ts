@@ -11,7 +11,7 @@ import { type Handshake } from '../../src/swarm/handshake.ts'
 import { Intake, type PeerSink } from '../../src/swarm/intake.ts'
 import { type BlockRange, type WireMessage } from '../../src/swarm/wire.ts'
 import { Flow, type FlowNetwork, type Pipe } from './flow-network.ts'
-import { decodePieceHead, zeros } from './payload.ts'
+import { zeros } from './payload.ts'
 import { type VirtualTime } from './virtual-time.ts'
 
 /** What carries one direction of a connection. */
@@ -42,7 +42,6 @@ export class SimConnection implements Connection {
   #owner: ConnectionOwner
   #intake: Intake | undefined
   #inFlightBytes = 0
-  #framedBytes = 0
   #incomingBytes = 0
   #isClosed = false
   #lastReceivedMs: number
@@ -107,20 +106,16 @@ export class SimConnection implements Connection {
     this.send({ type: 'request', range })
   }
 
-  sendBuffers: Connection['sendBuffers'] = (buffers, { onSent }) => {
+  sendPayload: Connection['sendPayload'] = (_buffer, parts, { onSent }) => {
     if (this.#isClosed) return onSent()
-    for (const bytes of buffers) {
-      if (this.#framedBytes > 0) {
-        this.#framedBytes -= bytes.length
-        this.#queue.push({ kind: 'payload', leftBytes: bytes.length })
-        continue
+    for (const { head, lengthBytes } of parts) {
+      if (head !== undefined) {
+        this.#post((end) => {
+          end.#incomingBytes = head.lengthBytes
+          end.#intake?.onPayloadBegin(head)
+        })
       }
-      const range = decodePieceHead(bytes)
-      this.#framedBytes = range.lengthBytes
-      this.#post((end) => {
-        end.#incomingBytes = range.lengthBytes
-        end.#intake?.onPayloadBegin(range)
-      })
+      this.#queue.push({ kind: 'payload', leftBytes: lengthBytes })
     }
     this.#queue.push({ kind: 'sent', onSent })
     this.#lastSentMs = this.#nowMs

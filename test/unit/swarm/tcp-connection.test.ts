@@ -20,29 +20,34 @@ test('a message sent amid a piece message goes out after its last part', async (
   )
   const [socket] = (await accepted) as [NodeJS.ReadableStream & AsyncIterable<Buffer>]
   await connected.promise
-  const head = encodePieceHead({ pieceIndex: 1, offsetBytes: 0, lengthBytes: 4 })
+  const range = { pieceIndex: 1, offsetBytes: 0, lengthBytes: 4 }
+  const buffer = { index: 0, bytes: Buffer.from('.abcd.') }
   const sent: string[] = []
-  const part = (bytes: Buffer, endsMessage: boolean) => ({ endsMessage, bytes })
-  for (const { bytes, endsMessage } of [
-    part(Buffer.from('ab'), false),
-    part(Buffer.from('cd'), true),
+  for (const part of [
+    { head: range, fromBytes: 1, lengthBytes: 2 },
+    { head: undefined, fromBytes: 3, lengthBytes: 2 },
   ]) {
-    const buffers = endsMessage ? [bytes] : [head, bytes]
-    connection.sendBuffers(buffers, { endsMessage, onSent: () => sent.push(bytes.toString()) })
+    const [endsMessage, name] = part.head === undefined ? [true, 'second'] : [false, 'first']
+    connection.sendPayload(buffer, [part], { endsMessage, onSent: () => sent.push(name) })
     connection.send({ type: 'have', pieceIndex: 7 }, { type: 'choke' })
   }
   const messages = [
     encodeMessage({ type: 'have', pieceIndex: 7 }),
     encodeMessage({ type: 'choke' }),
   ]
-  const expected = Buffer.concat([head, Buffer.from('abcd'), ...messages, ...messages])
+  const expected = Buffer.concat([
+    encodePieceHead(range),
+    Buffer.from('abcd'),
+    ...messages,
+    ...messages,
+  ])
   let received = Buffer.alloc(0)
   for await (const chunk of socket) {
     received = Buffer.concat([received, chunk])
     if (received.length >= expected.length) break
   }
   assert.deepEqual(received, expected)
-  assert.deepEqual(sent, ['ab', 'cd'])
+  assert.deepEqual(sent, ['first', 'second'])
   connection.close()
   server.close()
 })
