@@ -8,7 +8,7 @@ import { type VirtualTime } from './virtual-time.ts'
 /** Changes of an offer smaller than this part of it do not travel on. */
 const TOLERANCE = 1e-3
 
-/** A bound on the work for one moment, in visits per link that had changed. */
+/** A bound on the work for one moment, in visits per link that had changed; the rest waits for the next. */
 const MAX_VISITS_PER_CHANGE = 50
 
 /** One direction of a link. */
@@ -145,14 +145,16 @@ export class FlowNetwork {
   }
 
   #settle(): void {
-    const most = this.#changed.length * MAX_VISITS_PER_CHANGE
-    for (let visit = 0; visit < this.#changed.length; visit++) {
-      const pipe = this.#changed[visit]
+    const changed = this.#changed
+    const most = changed.length * MAX_VISITS_PER_CHANGE
+    let visited = 0
+    while (visited < changed.length && visited < most) {
+      const pipe = changed[visited++]
       if (pipe === undefined) break
       pipe.isChanged = false
-      if (visit < most) this.#visit(pipe)
+      this.#visit(pipe)
     }
-    this.#changed = []
+    this.#changed = changed.slice(visited)
     for (const flow of this.#touched) {
       flow.isTouched = false
       if (flow.isActive) flow.setRate(leastOffer(flow, undefined))
