@@ -50,18 +50,22 @@ function createHollowSlab(slots: number, blocksPerSlot: number): Slab {
   }
 }
 
-/** Finds every piece good, at once. */
+/** Finds every piece good, after so long; as many at once as there are slots. */
 export function createHollowPool(
   time: VirtualTime,
-  options: { readonly slots: number; readonly pieceLengthBytes: number },
+  options: {
+    readonly slots: number
+    readonly pieceLengthBytes: number
+    readonly checkMs: number
+  },
 ): PiecePool {
   const unused = () => Promise.reject(new Error('The simulation runs no tasks'))
   return {
     slab: createHollowSlab(options.slots, blockCount(options.pieceLengthBytes)),
-    checkPiece() {
-      time.expectPromises()
-      return Promise.resolve('ok')
-    },
+    checkPiece: () =>
+      new Promise((resolve) => {
+        time.schedule(options.checkMs, () => resolve('ok'))
+      }),
     runTask: unused,
     broadcast: unused,
     close: () => Promise.resolve(),

@@ -22,6 +22,7 @@ the fluid limit max(S/U, S/d_min, N S/(U + sum of u)), S over a rack's link incl
   --arrival HOW        at-once, staggered:DURATION, or late:DURATION, when a tenth comes so late (at-once)
   --jitter DURATION    nodes come up to so much apart even when at once (20ms)
   --latency DURATION   one way (0.2ms)
+  --check DURATION     from the last byte of a piece to its being announced (0ms)
   --fragment SIZE      payload is handed over in parts of this size (128KiB)
   --upload-buffer SIZE what a connection is given to send at once (1MiB)
   --seed N             of the random numbers (1)
@@ -47,6 +48,7 @@ const OPTIONS = {
   arrival: { type: 'string', default: 'at-once' },
   jitter: { type: 'string', default: '20ms' },
   latency: { type: 'string', default: '0.2ms' },
+  check: { type: 'string', default: '0ms' },
   fragment: { type: 'string', default: '128KiB' },
   'upload-buffer': { type: 'string' },
   seed: { type: 'string', default: '1' },
@@ -91,6 +93,7 @@ function optionsOf(values: Values, seed: number): SimOptions {
     serverBytesPerSecond: parseBitRate(values['server-rate'] ?? values.rate),
     nodes: nodesOf(values, seed),
     latencyMs: parseMilliseconds(values.latency),
+    checkMs: parseMilliseconds(values.check),
     fragmentBytes: parseSize(values.fragment),
     uploadBufferBytes: parseSize(values['upload-buffer'] ?? String(UPLOAD_BUFFER_BYTES)),
     rackBytesPerSecond: parseBitRate(values['rack-rate']),

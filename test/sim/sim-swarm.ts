@@ -33,6 +33,8 @@ export interface SimOptions {
   readonly fragmentBytes: number
   /** A connection holds two of them: what is sent later waits behind. */
   readonly uploadBufferBytes: number
+  /** From the last byte of a piece to its being written, and announced. */
+  readonly checkMs: number
   /** Infinity: racks are never in the way. */
   readonly rackBytesPerSecond: number
   readonly announceIntervalMs: number
@@ -95,10 +97,15 @@ export class SimSwarm {
     await this.time.run(() => this.isComplete, untilMs)
   }
 
+  /** Of the image. */
+  get sizeBytes(): number {
+    return this.options.pieceCount * this.options.pieceLengthBytes
+  }
+
   /** The least time for the image to come to all nodes, and into every rack, by any protocol. */
   get fluidSeconds(): number {
-    const { pieceCount, pieceLengthBytes, serverBytesPerSecond, nodes } = this.options
-    const sizeBytes = pieceCount * pieceLengthBytes
+    const { sizeBytes } = this
+    const { serverBytesPerSecond, nodes } = this.options
     const hasRacks = nodes.some(({ rack }) => rack !== undefined)
     const intoRacks = hasRacks ? sizeBytes / this.options.rackBytesPerSecond : 0
     return Math.max(intoRacks, swarmLimitSeconds({ sizeBytes, serverBytesPerSecond, nodes }))
@@ -139,7 +146,7 @@ export class SimSwarm {
     who: { readonly role: Role; readonly rack: string | undefined; readonly index: number },
   ): TorrentSession {
     const { time } = this
-    const { pieceCount, pieceLengthBytes, seed } = this.options
+    const { pieceCount, pieceLengthBytes, seed, checkMs } = this.options
     const { role, rack } = who
     const random = createRandom(seed, DRAW.node, who.index)
     const isServer = role === 'server'
@@ -150,7 +157,7 @@ export class SimSwarm {
       have: isServer ? Bitfield.full(pieceCount) : new Bitfield(pieceCount),
       pool: isServer
         ? null
-        : createHollowPool(time, { slots: slabSlots(pieceLengthBytes), pieceLengthBytes }),
+        : createHollowPool(time, { slots: slabSlots(pieceLengthBytes), pieceLengthBytes, checkMs }),
     }
     return new TorrentSession(torrent, {
       ...{ role, rack, random, clock: time, listenPort: SIM_PORT, maxPeers: MAX_PEERS[role] },

@@ -2,8 +2,9 @@
 // time is lost: at the start, in the middle, at the end.
 import { type SimSwarm } from './sim-swarm.ts'
 
+/** Shares of what the links could carry; those of nodes that are complete do not count as down. */
 export const TIMELINE_HEAD =
-  '      s  server up  nodes up  nodes down  complete  pieces out  rarest  median copies'
+  '      s  server up  nodes up  nodes down  complete  server/image  pieces out  rarest  median copies'
 
 /** Calls back with one line for each `everyMs` of virtual time. */
 export function startTimeline(
@@ -14,7 +15,7 @@ export function startTimeline(
   let before = snapshot(swarm)
   const next = () => {
     const now = snapshot(swarm)
-    onLine(line(swarm, { before, now, everyMs }))
+    onLine(formatMoment(swarm, { before, now, everyMs }))
     before = now
     if (!swarm.isComplete) swarm.time.schedule(everyMs, next)
   }
@@ -25,29 +26,31 @@ interface Snapshot {
   readonly serverBytes: number
   readonly sentBytes: number
   readonly receivedBytes: number
+  /** What the links of the nodes can carry. */
+  readonly upBytesPerSecond: number
+  /** Of those nodes that want something. */
+  readonly downBytesPerSecond: number
 }
 
 function snapshot({ serverTraffic, nodes }: SimSwarm): Snapshot {
-  let [sentBytes, receivedBytes] = [0, 0]
-  for (const { traffic } of nodes) {
-    sentBytes += traffic.sentBytes
-    receivedBytes += traffic.receivedBytes
+  const sums = { sentBytes: 0, receivedBytes: 0, upBytesPerSecond: 0, downBytesPerSecond: 0 }
+  for (const node of nodes) {
+    sums.sentBytes += node.traffic.sentBytes
+    sums.receivedBytes += node.traffic.receivedBytes
+    sums.upBytesPerSecond += node.upBytesPerSecond
+    if (node.doneMs === undefined) sums.downBytesPerSecond += node.downBytesPerSecond
   }
-  return { serverBytes: serverTraffic.sentBytes, sentBytes, receivedBytes }
+  return { serverBytes: serverTraffic.sentBytes, ...sums }
 }
 
-function line(
-  swarm: SimSwarm,
+function formatMoment(
+  { nodes, options, copies, time }: SimSwarm,
   change: { readonly before: Snapshot; readonly now: Snapshot; readonly everyMs: number },
 ): string {
-  const { nodes, options, copies, time } = swarm
   const { before, now, everyMs } = change
-  let [upRate, downRate, complete] = [0, 0, 0]
-  for (const node of nodes) {
-    upRate += node.upBytesPerSecond
-    if (node.doneMs === undefined) downRate += node.downBytesPerSecond
-    else complete++
-  }
+  // Nodes come and end in between: counted as if they had been there all the time.
+  const upRate = Math.max(before.upBytesPerSecond, now.upBytesPerSecond)
+  const downRate = Math.max(before.downBytesPerSecond, now.downBytesPerSecond)
   const busy = (bytes: number, bytesPerSecond: number) =>
     percent(bytes / ((bytesPerSecond * everyMs) / 1000))
   const sorted = copies.toSorted()
@@ -56,7 +59,8 @@ function line(
     busy(now.serverBytes - before.serverBytes, options.serverBytesPerSecond).padStart(10),
     busy(now.sentBytes - before.sentBytes, upRate).padStart(9),
     busy(now.receivedBytes - before.receivedBytes, downRate).padStart(11),
-    String(complete).padStart(9),
+    String(nodes.filter(({ doneMs }) => doneMs !== undefined).length).padStart(9),
+    (now.serverBytes / (options.pieceCount * options.pieceLengthBytes)).toFixed(3).padStart(13),
     String(sorted.filter((count) => count > 0).length).padStart(11),
     String(sorted[0] ?? 0).padStart(7),
     String(sorted[sorted.length >> 1] ?? 0).padStart(14),

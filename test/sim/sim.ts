@@ -1,7 +1,7 @@
 // `npm run sim`: the swarm under virtual time. The table is the result, on stdout; all else is on stderr.
 import { isSiError, messageOf } from '../../src/core/core.ts'
 import { parseSimArguments, USAGE, type SimArguments } from './sim-arguments.ts'
-import { reportOf, type SimReport } from './sim-report.ts'
+import { reportOf, type KindReport, type SimReport } from './sim-report.ts'
 import { SimSwarm } from './sim-swarm.ts'
 import { startTimeline, TIMELINE_HEAD } from './sim-timeline.ts'
 
@@ -25,12 +25,27 @@ const COLUMNS: readonly (readonly [string, (row: Row) => string])[] = [
   ['wall s', (row) => row.wallSeconds.toFixed(1)],
 ]
 
-function printTable(rows: readonly Row[]): void {
+const KIND_COLUMNS: readonly (readonly [
+  string,
+  (kind: KindReport & { seed: number }) => string,
+])[] = [
+  ['seed', ({ seed }) => String(seed)],
+  ['nodes at', ({ downBytesPerSecond }) => `${(downBytesPerSecond / 1e6).toFixed(2)} MB/s`],
+  ['count', ({ nodes }) => String(nodes)],
+  ['copy s', ({ copySeconds }) => copySeconds.toFixed(2)],
+  ['p50/copy', ({ p50 }) => p50.toFixed(3)],
+  ['last/copy', ({ last }) => last.toFixed(3)],
+]
+
+function printTable<T>(
+  columns: readonly (readonly [string, (row: T) => string])[],
+  rows: readonly T[],
+): void {
   const lines = [
-    COLUMNS.map(([name]) => name),
-    ...rows.map((row) => COLUMNS.map(([, of]) => of(row))),
+    columns.map(([name]) => name),
+    ...rows.map((row) => columns.map(([, of]) => of(row))),
   ]
-  const widths = COLUMNS.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
+  const widths = columns.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
   for (const line of lines) {
     console.log(line.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  '))
   }
@@ -68,7 +83,11 @@ async function main(words: readonly string[]): Promise<number> {
     return 0
   }
   const rows = await simulate(parsed)
-  if (!parsed.isJson) printTable(rows)
+  if (!parsed.isJson) {
+    printTable(COLUMNS, rows)
+    const kinds = rows.flatMap((row) => row.kinds.map((kind) => ({ ...kind, seed: row.seed })))
+    if (kinds.length > rows.length) printTable(KIND_COLUMNS, kinds)
+  }
   return rows.every(({ complete, nodes }) => complete === nodes) ? 0 : 1
 }
 

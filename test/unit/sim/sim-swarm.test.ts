@@ -89,3 +89,21 @@ test('SimSwarm gives up in time, and says how many nodes are complete', async ()
   assert.equal(report.last, Infinity)
   assert.ok(report.p50 < Infinity)
 })
+
+test('SimSwarm reports nodes of each speed against the time of one copy', async () => {
+  const report = await simulate(
+    '--nodes 10 --rates 1MiB/s:0.2,8MiB/s:0.8 --rate 8MiB/s --pieces 32',
+  )
+  const [fast, slow] = report.kinds
+  assert.equal(report.kinds.length, 2)
+  assert.deepEqual([fast?.nodes, fast?.copySeconds], [8, 4])
+  assert.deepEqual([slow?.nodes, slow?.copySeconds], [2, 32])
+  assert.equal(slow?.last, report.last)
+})
+
+test('a swarm stays near the limit, and its server sends little more than one copy', async () => {
+  for (const seed of [1, 2]) {
+    const report = await simulate(`--nodes 16 --rate 40Mbit/s --seed ${seed}`)
+    assert.ok(report.last < 1.5 && report.serverCopies < 1.5, JSON.stringify(report))
+  }
+})
