@@ -1,7 +1,9 @@
 // A piece being downloaded, block by block: what is received, what is asked of how many peers, and which
 // runs of blocks to ask for next. Pure; belongs to the picker.
-import { BLOCK_BYTES } from '../torrent/torrent.ts'
+import { BLOCK_BYTES, type BlockRun as Run } from '../torrent/torrent.ts'
 import { type BlockRange } from './wire.ts'
+
+export { type Run }
 
 /** Identifies a connection for as long as it lives; never used twice. */
 export type PeerKey = number
@@ -24,12 +26,6 @@ export interface BegunPiece {
   missingBlocks: number
   /** Only this peer may be asked. */
   soleKey: PeerKey | undefined
-}
-
-/** Blocks `first` up to, not including, `end`. */
-export interface Run {
-  readonly first: number
-  readonly end: number
 }
 
 /** The blocks that a range covers; ranges made here always begin at a block. */

@@ -2,7 +2,7 @@
 // Invariant: a begun piece owns one slot until its worker has answered or it is given up. The bytes are
 // written where the sockets are (intake); who sent wrong ones is found here.
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
+import { BLOCK_BYTES, padBlocks, pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
 import { type PeerKey } from './begun-piece.ts'
 import { type SlotPlace } from './block-table.ts'
 import { type ReceivedBlocks } from './intake.ts'
@@ -59,10 +59,16 @@ export class Downloader {
     return this.#pieces.get(pieceIndex)?.place
   }
 
-  /** Finds a slot for a piece just begun; to be called only while one is free. */
+  /** Finds a slot for a piece just begun and puts its padding in; only while a slot is free. */
   begin(pieceIndex: number): void {
-    const place = this.#pool.slab.acquire()
+    const { slab } = this.#pool
+    const place = slab.acquire()
     if (place === undefined) return this.#picker.abandon(pieceIndex)
+    for (const { first, end } of padBlocks(this.#metainfo, pieceIndex)) {
+      for (let block = first; block < end; block++) slab.table.claim(place, block)
+      slab.view(place.slot).fill(0, first * BLOCK_BYTES, end * BLOCK_BYTES)
+      for (let block = first; block < end; block++) slab.table.markReceived(place, block)
+    }
     this.#pieces.set(pieceIndex, { place, contributors: new Set() })
   }
 

@@ -2,7 +2,13 @@
 // clock, no slot. Invariant: a block that is neither received nor asked for can be picked by some
 // peer, so nothing is ever forgotten. Begun pieces come first, then the rarest with random ties; when
 // all is asked for, the end game asks for the oldest requests again. States: STATE.md.
-import { BLOCK_BYTES, blockCount, pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
+import {
+  BLOCK_BYTES,
+  blockCount,
+  padBlocks,
+  pieceSizeBytes,
+  type Metainfo,
+} from '../torrent/torrent.ts'
 import {
   blocksOf,
   firstFreeRun,
@@ -25,7 +31,7 @@ const MAX_REQUESTERS = 3
 
 type PieceState = 'unwanted' | 'missing' | 'begun' | 'checking' | 'done'
 
-type PieceGeometry = Pick<Metainfo, 'pieceCount' | 'pieceLengthBytes' | 'lengthBytes'>
+type PieceGeometry = Pick<Metainfo, 'pieceCount' | 'pieceLengthBytes' | 'lengthBytes' | 'files'>
 
 export interface PickerOptions {
   readonly metainfo: PieceGeometry
@@ -280,6 +286,11 @@ export class Picker {
       ...{ index, sizeBytes, freeBlocks: blocks, missingBlocks: blocks, soleKey: undefined },
       requests: new Uint8Array(blocks),
       received: new Uint8Array(blocks),
+    }
+    for (const { first, end } of padBlocks(this.#metainfo, index)) {
+      piece.received.fill(1, first, end)
+      piece.freeBlocks -= end - first
+      piece.missingBlocks -= end - first
     }
     this.#begun.set(index, piece)
     return piece

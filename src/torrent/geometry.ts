@@ -1,5 +1,5 @@
 // Where pieces, blocks and files lie. All pieces have the same length but the last; a block is the
-// unit that peers ask each other for. Spec: BEP 3.
+// unit that peers ask each other for. Spec: BEP 3, 47.
 import { type Metainfo } from './metainfo.ts'
 
 /** What every client may request at once: 16 KiB. */
@@ -17,6 +17,37 @@ export function pieceSizeBytes(
 /** Blocks of 16 KiB that a piece of this size has; the last may be shorter. */
 export function blockCount(sizeBytes: number): number {
   return Math.ceil(sizeBytes / BLOCK_BYTES)
+}
+
+/** A run of blocks of one piece: `first` up to, not including, `end`. */
+export interface BlockRun {
+  readonly first: number
+  readonly end: number
+}
+
+/**
+ * The blocks of a piece that lie in pads (BEP 47): zeros that need not be sent. A piece that is nothing
+ * but pads is to be fetched like any other, and has none.
+ */
+export function padBlocks(
+  metainfo: Pick<Metainfo, 'files' | 'lengthBytes' | 'pieceLengthBytes'>,
+  pieceIndex: number,
+): BlockRun[] {
+  const { files, pieceLengthBytes } = metainfo
+  const startBytes = pieceIndex * pieceLengthBytes
+  const sizeBytes = pieceSizeBytes(metainfo, pieceIndex)
+  const runs: BlockRun[] = []
+  for (const range of fileRanges(files, startBytes, sizeBytes)) {
+    const file = files[range.fileIndex]
+    if (file === undefined || !file.isPad) continue
+    const fromBytes = file.offsetBytes + range.offsetBytes - startBytes
+    const toBytes = fromBytes + range.lengthBytes
+    const first = Math.ceil(fromBytes / BLOCK_BYTES)
+    const end = toBytes === sizeBytes ? blockCount(sizeBytes) : Math.floor(toBytes / BLOCK_BYTES)
+    if (end > first) runs.push({ first, end })
+  }
+  const padded = runs.reduce((sum, { first, end }) => sum + end - first, 0)
+  return padded < blockCount(sizeBytes) ? runs : []
 }
 
 /** A part of one file. `fileIndex` counts in Metainfo.files. */

@@ -10,7 +10,13 @@ import { deploy, type DeployPlan } from '../../src/deploy/deploy.ts'
 import { compareTrees } from '../lab/compare-trees.ts'
 import { writeBulkContent, writeNastyContent } from '../lab/golden-content.ts'
 import { withScope } from '../lab/scope.ts'
-import { deployOptions, makeSampleImage, replaceManifest, seedSample } from './deploy-sample.ts'
+import {
+  deployOptions,
+  makeSampleImage,
+  replaceManifest,
+  seedSample,
+  wantedBytes,
+} from './deploy-sample.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const io = { progress: silentProgress, confirm: () => Promise.resolve() }
@@ -33,6 +39,8 @@ test('deploy() into a directory gives the golden tree in everything', { skip }, 
     assert.deepEqual(report.notes, [])
     assert.equal(report.resumedPieces, 0)
     assert.equal(report.fileCount, image.header.entryCount)
+    assert.ok(wantedBytes(image) < image.metainfo.lengthBytes, 'the image has padding')
+    assert.equal(report.fromServerBytes, wantedBytes(image))
     assert.equal((await readdir(directory)).includes('.swarmimager-journal'), false)
   })
 })
@@ -119,7 +127,7 @@ test(
       const options = deployOptions(image, { type: 'root', directory: second }, { peers })
       const report = await deploy(options, io, scope.signal)
       assert.equal(report.fromServerBytes, 0)
-      assert.equal(report.fromPeersBytes, image.metainfo.lengthBytes)
+      assert.equal(report.fromPeersBytes, wantedBytes(image))
       stop.abort()
       await seeding
       for (const directory of [first, second]) {

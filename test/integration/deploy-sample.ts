@@ -21,6 +21,9 @@ import {
   encodeMetainfo,
   parseMetainfo,
   type Metainfo,
+  BLOCK_BYTES,
+  padBlocks,
+  pieceSizeBytes,
 } from '../../src/torrent/torrent.ts'
 
 export interface SampleImage {
@@ -129,6 +132,18 @@ export async function seedSample(
       await store.close()
     },
   }
+}
+
+/** What a node has to fetch of an image: all but the blocks that are nothing but padding. */
+export function wantedBytes({ metainfo }: SampleImage): number {
+  let bytes = metainfo.lengthBytes
+  for (let piece = 0; piece < metainfo.pieceCount; piece++) {
+    const sizeBytes = pieceSizeBytes(metainfo, piece)
+    for (const { first, end } of padBlocks(metainfo, piece)) {
+      bytes -= Math.min(end * BLOCK_BYTES, sizeBytes) - first * BLOCK_BYTES
+    }
+  }
+  return bytes
 }
 
 /** Options of a deployment on loopback with everything else at its plainest. */

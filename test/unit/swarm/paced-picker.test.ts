@@ -11,7 +11,12 @@ const PIECE_BYTES = 1024 * KIB
 
 function bench() {
   const clock = fakeClock()
-  const metainfo = { pieceCount: 4, pieceLengthBytes: PIECE_BYTES, lengthBytes: 4 * PIECE_BYTES }
+  const metainfo = {
+    pieceCount: 4,
+    pieceLengthBytes: PIECE_BYTES,
+    lengthBytes: 4 * PIECE_BYTES,
+    files: [],
+  }
   const picker = new Picker({ metainfo, random: () => 0 })
   for (let index = 0; index < 4; index++) picker.want(index)
   const bucket = createTokenBucket({ bytesPerSecond: 256 * KIB, clock })

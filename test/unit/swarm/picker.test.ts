@@ -19,6 +19,7 @@ function createPicker(pieceCount: number, blocksPerPiece = 4, random = seeded(1)
     pieceCount,
     pieceLengthBytes,
     lengthBytes: pieceCount * pieceLengthBytes - 100,
+    files: [],
   }
   const picker = new Picker({ metainfo, random })
   for (let index = 0; index < pieceCount; index++) picker.want(index)
@@ -73,8 +74,24 @@ test('pick() begins nothing without leave', () => {
   assert.equal(picker.pick(peer(1), BLOCK, false), undefined)
 })
 
+test('pick() never asks for padding, and the piece is complete without it', () => {
+  const files = [
+    { path: ['a'], lengthBytes: BLOCK, offsetBytes: 0, isPad: false },
+    { path: ['.pad'], lengthBytes: 2 * BLOCK, offsetBytes: BLOCK, isPad: true },
+    { path: ['b'], lengthBytes: BLOCK, offsetBytes: 3 * BLOCK, isPad: false },
+  ]
+  const geometry = { pieceCount: 1, pieceLengthBytes: 4 * BLOCK, lengthBytes: 4 * BLOCK }
+  const picker = new Picker({ metainfo: { ...geometry, files }, random: seeded(1) })
+  picker.want(0)
+  const offsets = [1, 2, 3].map((key) => picker.pick(peer(key), 4 * BLOCK, true)?.offsetBytes)
+  assert.deepEqual(offsets, [0, 3 * BLOCK, undefined])
+  assert.equal(picker.unaskedBytes, 0)
+  assert.equal(picker.receive(0, 0), 'new')
+  assert.equal(picker.receive(0, 3), 'complete')
+})
+
 test('pick() asks a peer only for what it has and what is wanted', () => {
-  const metainfo = { pieceCount: 3, pieceLengthBytes: BLOCK, lengthBytes: 3 * BLOCK }
+  const metainfo = { pieceCount: 3, pieceLengthBytes: BLOCK, lengthBytes: 3 * BLOCK, files: [] }
   const picker = new Picker({ metainfo, random: seeded(1) })
   picker.want(1)
   picker.want(2)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { blockCount, fileRanges, pieceSizeBytes } from '../../../src/torrent/torrent.ts'
+import { blockCount, fileRanges, padBlocks, pieceSizeBytes } from '../../../src/torrent/torrent.ts'
 
 test('pieceSizeBytes() gives the last piece what is left', () => {
   const geometry = { lengthBytes: 100, pieceLengthBytes: 30 }
@@ -37,4 +37,38 @@ test('fileRanges() cover exactly the bytes asked for, in order', () => {
       assert.deepEqual(covered, expected)
     }),
   )
+})
+
+/** Files of these lengths one after the other; those of negative length are pads. */
+function layOut(lengths: readonly number[]) {
+  let offsetBytes = 0
+  const files = lengths.map((length, index) => {
+    const file = {
+      path: [`${index}`],
+      lengthBytes: Math.abs(length),
+      offsetBytes,
+      isPad: length < 0,
+    }
+    offsetBytes += file.lengthBytes
+    return file
+  })
+  return { files, lengthBytes: offsetBytes, pieceLengthBytes: 4 * 16384 }
+}
+
+test('padBlocks() are the blocks of a piece that hold nothing but padding', () => {
+  const image = layOut([20_000, -(4 * 16384 - 20_000), 7 * 16384, -16384, 16384])
+  assert.deepEqual(padBlocks(image, 0), [{ first: 2, end: 4 }])
+  assert.deepEqual(padBlocks(image, 1), [])
+  assert.deepEqual(padBlocks(image, 2), [{ first: 3, end: 4 }])
+  assert.deepEqual(padBlocks(image, 3), [])
+})
+
+test('padBlocks() reach to the end of a piece whose last block is short', () => {
+  assert.deepEqual(padBlocks(layOut([16384, -100]), 0), [{ first: 1, end: 2 }])
+  assert.deepEqual(padBlocks(layOut([16385, -100]), 0), [])
+  assert.deepEqual(padBlocks(layOut([3 * 16384, -(3 * 16384), 1]), 0), [{ first: 3, end: 4 }])
+})
+
+test('padBlocks() leave a piece that is nothing but padding to be fetched', () => {
+  assert.deepEqual(padBlocks(layOut([4 * 16384, -(4 * 16384), 1]), 1), [])
 })
