@@ -1,7 +1,7 @@
 // A whole swarm of real processes over links of a known rate, against the least time that any method
 // of distribution needs: `npm run bench -- fluid --nodes 16 --rate 40Mbit/s`. One si-server and N
 // si-deploy, each in a network namespace of its own, cables shaped both ways. Links carry payload at
-// their goodput (fluid-goodput.ts), and so does the limit. What a clock measures: fluid-run.ts.
+// their goodput (fluid-goodput.ts), and so does the limit. What a clock measures: fluid-start.ts.
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { parseSize, SiError } from '../../src/core/core.ts'

@@ -5,7 +5,7 @@ import * as lab from '../lab/lab.ts'
 import type { FluidSite } from './fluid-site.ts'
 import { SI } from './golden-tree.ts'
 
-export const TORRENT_URL = 'http://server:8080/images/noise/img.torrent'
+const TRACKER_URL = 'http://server:8080/announce'
 
 /** What si-deploy --json says at its end. */
 export interface NodeReport {
@@ -40,11 +40,13 @@ interface NodeEvent {
 export async function startFluidNode(site: FluidSite, name: string): Promise<FluidNode> {
   const target = join(site.directory, name)
   await mkdir(target)
-  const args = ['deploy', '--torrent', TORRENT_URL, '--root', target, '--seed-for', 'forever']
+  const torrent = join(site.repository, 'images/noise/latest/image.torrent')
+  const from = ['--torrent', torrent, '--tracker', TRACKER_URL]
+  const args = ['deploy', ...from, '--root', target, '--seed-for', 'forever', '--json']
   const spawnedMs = performance.now()
   const program = lab.startOnHost(site.scope, site.network(name), {
     program: SI,
-    args: [...args, '--json'],
+    args,
     onLine: (line) => hear(node, line),
   })
   const start = { phaseMs: new Map<string, number>(), doneBytes: 0 }

@@ -1,12 +1,10 @@
-// One round of a fluid run. The clock of nodes that come first starts at one moment for all: their
-// processes are up and have asked for the torrent, and the server, held until then, begins to answer.
-// The clock of a later node starts when its process asks for the torrent.
-import { setTimeout as delay } from 'node:timers/promises'
+// One round of a fluid run: nodes are started, listened to until all are complete, measured, stopped.
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as lab from '../lab/lab.ts'
 import { startFluidNode, type FluidNode, type NodeReport } from './fluid-node.ts'
 import type { FluidSite } from './fluid-site.ts'
+import { ASKED, startNodes } from './fluid-start.ts'
 import { createTimeLine, type Moment } from './fluid-time-line.ts'
 import { SI } from './golden-tree.ts'
 import { readProcessAccount, type ProcessAccount } from './process-account.ts'
@@ -21,9 +19,9 @@ export interface FluidRunOptions {
 
 export interface NodeResult extends NodeReport, ProcessAccount {
   readonly name: string
-  /** From its clock's start to its report; see the head of this file. */
+  /** From its clock's start to its report; see fluid-start.ts. */
   readonly seconds: number
-  /** From the start of the process until it asked for the torrent. */
+  /** From the start of the process until it asked for peers. */
   readonly startUpSeconds: number
   /** By its clock, when it began each phase. */
   readonly phaseSeconds: Readonly<Record<string, number>>
@@ -38,10 +36,8 @@ export interface FluidResult {
   readonly timeLine: readonly Moment[]
 }
 
-const START_DEADLINE_MS = 25_000
 /** A swarm that needs more than this many fluid limits hangs. */
 const PATIENCE = 20
-const ASKED = 'reading torrent'
 
 /** Deploys once where nothing is shaped, so that no run has to compile the program first. */
 export async function warmUp(site: FluidSite): Promise<void> {
@@ -97,44 +93,6 @@ export async function runFluid(site: FluidSite, options: FluidRunOptions): Promi
     server: { ...serverAccount, uploadedBytes, sentBytes },
     timeLine: timeLine.moments,
   }
-}
-
-interface StartOptions extends FluidRunOptions {
-  readonly server: lab.LabProgram
-  /** Filled as they start. */
-  readonly nodes: FluidNode[]
-}
-
-/** Starts the first nodes together; `starting` settles when the later ones have been started, too. */
-async function startNodes(
-  site: FluidSite,
-  { nodeNames, arrivalSeconds, server, nodes }: StartOptions,
-): Promise<{ readonly commonMs: number; readonly starting: Promise<void> }> {
-  const { signal } = site.scope
-  const arrivals = nodeNames.map((name, index) => ({ name, seconds: arrivalSeconds[index] ?? 0 }))
-  const later = arrivals.filter(({ seconds }) => seconds > 0)
-  process.kill(server.pid, 'SIGSTOP')
-  try {
-    for (const { name, seconds } of arrivals) {
-      if (seconds === 0) nodes.push(await startFluidNode(site, name))
-    }
-    const haveAsked = () => nodes.every((node) => node.phaseMs.has(ASKED))
-    await lab.waitFor('the start of the first nodes', haveAsked, {
-      ...{ deadlineMs: START_DEADLINE_MS, signal },
-    })
-  } finally {
-    process.kill(server.pid, 'SIGCONT')
-  }
-  const commonMs = performance.now()
-  const startLater = async () => {
-    for (const { name, seconds } of later) {
-      await delay(Math.max(0, commonMs + seconds * 1000 - performance.now()), undefined, { signal })
-      nodes.push(await startFluidNode(site, name))
-    }
-  }
-  const starting = startLater()
-  starting.catch(() => {}) // awaited below, once the time line runs
-  return { commonMs, starting }
 }
 
 async function waitForAll(
