@@ -5,7 +5,8 @@ import { parseInfoHash, type InfoHash } from '../torrent/torrent.ts'
 
 export const HANDSHAKE_BYTES = 68
 
-const PROTOCOL = Buffer.from('\x13BitTorrent protocol', 'latin1')
+/** How every plain greeting begins. */
+export const PROTOCOL = Buffer.from('\x13BitTorrent protocol', 'latin1')
 const EXTENSION_BYTE = 20 + 5
 const EXTENSION_BIT = 0x10
 const FAST_BYTE = 20 + 7

@@ -3,6 +3,7 @@
 import { connect, Socket } from 'node:net'
 import { type Clock } from '../core/core.ts'
 import { limitUnsent } from '../host/host.ts'
+import { type InfoHash } from '../torrent/torrent.ts'
 import { plainAddress, type ConnectionOwner, type Dial } from './connection.ts'
 import { TcpConnection, type SocketReader } from './tcp-connection.ts'
 
@@ -31,13 +32,13 @@ export const dialPeer: Dial = ({ host, port }, owner, { clock, onConnect }) => {
 export function acceptPeer(
   socket: Socket,
   owner: ConnectionOwner,
-  options: { readonly clock: Clock },
+  options: { readonly clock: Clock; readonly infoHashes: () => Iterable<InfoHash> },
 ): TcpConnection {
   return new TcpConnection({
     host: plainAddress(socket.remoteAddress) ?? 'unknown',
     port: socket.remotePort ?? 0,
     isOutgoing: false,
-    ...{ owner, clock: options.clock },
+    ...{ owner, ...options },
     open: (reader) => {
       setOptions(socket)
       return adoptSocket(socket, reader)

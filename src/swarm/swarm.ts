@@ -216,7 +216,7 @@ class ListeningSwarm implements Swarm {
         },
         onClose: () => forget(),
       },
-      { clock: this.#clock },
+      { clock: this.#clock, infoHashes: () => this.#torrents.keys() },
     )
     const cancel = this.#clock.schedule(HANDSHAKE_TIMEOUT_MS, () => connection.close())
     const forget = () => {

@@ -3,6 +3,7 @@
 // decoding happen in one go), so a connection costs no receive memory. Spec: BEP 3.
 import { type Socket } from 'node:net'
 import { SiError, type Clock } from '../core/core.ts'
+import { type InfoHash } from '../torrent/torrent.ts'
 import { type SlotPlace } from './block-table.ts'
 import { type Endpoint } from './candidates.ts'
 import {
@@ -14,8 +15,9 @@ import {
   type PayloadPart,
   type SendOptions,
 } from './connection.ts'
-import { Intake, type PeerSink } from './intake.ts'
+import { Encryption } from './encryption.ts'
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from './handshake.ts'
+import { Intake, type PeerSink } from './intake.ts'
 import { type UploadBuffer } from './upload-buffers.ts'
 import {
   encodeMessage,
@@ -46,6 +48,8 @@ export interface TcpSetup extends Endpoint {
   readonly clock: Clock
   /** Called once, at once. */
   readonly open: (reader: SocketReader) => Socket
+  /** For connections made to us: what they begin with may be encrypted. */
+  readonly infoHashes?: (() => Iterable<InfoHash>) | undefined
 }
 
 export class TcpConnection implements Connection {
@@ -57,6 +61,7 @@ export class TcpConnection implements Connection {
   #owner: ConnectionOwner
   #decoder: WireDecoder | undefined
   #intake: Intake | undefined
+  readonly #encryption: Encryption | undefined
   #handshake = Buffer.alloc(HANDSHAKE_BYTES)
   #handshakeBytes = 0
   #isClosed = false
@@ -75,6 +80,9 @@ export class TcpConnection implements Connection {
     this.#clock = setup.clock
     this.#owner = setup.owner
     this.#lastReceivedMs = this.#lastSentMs = setup.clock.monotonicMs()
+    const { infoHashes } = setup
+    const reply = (bytes: Buffer) => this.#write(bytes)
+    this.#encryption = infoHashes && new Encryption({ infoHashes, reply })
     const onread = {
       buffer: receiveBuffer,
       callback: (bytes: number) => {
@@ -120,9 +128,9 @@ export class TcpConnection implements Connection {
     this.#lastSentMs = this.#clock.monotonicMs()
     this.#socket.cork()
     parts.forEach(({ head, fromBytes, lengthBytes }, index) => {
-      if (head !== undefined) this.#socket.write(encodePieceHead(head))
+      if (head !== undefined) this.#put(encodePieceHead(head))
       const bytes = buffer.bytes.subarray(fromBytes, fromBytes + lengthBytes)
-      this.#socket.write(bytes, index === last ? () => options.onSent() : undefined)
+      this.#put(bytes, index === last ? () => options.onSent() : undefined)
     })
     this.#isAmidMessage = !options.endsMessage
     if (options.endsMessage) this.#release()
@@ -157,10 +165,15 @@ export class TcpConnection implements Connection {
     if (this.#isClosed) return
     this.#lastSentMs = this.#clock.monotonicMs()
     if (this.#isAmidMessage) this.#hold(bytes)
-    else this.#socket.write(bytes)
+    else this.#put(bytes)
     if (this.#socket.writableLength + this.#heldBytes > MAX_UNSENT_BYTES) {
       this.close(new SiError('ERR_SI_PROTOCOL', 'Peer does not read what it is sent'))
     }
+  }
+
+  /** Everything that is sent goes through here, in the order of the wire. */
+  #put(bytes: Uint8Array, onSent?: () => void): void {
+    this.#socket.write(this.#encryption?.send(bytes) ?? bytes, onSent)
   }
 
   #hold(bytes: Buffer): void {
@@ -169,14 +182,15 @@ export class TcpConnection implements Connection {
   }
 
   #release(): void {
-    for (const bytes of this.#held.splice(0)) this.#socket.write(bytes)
+    for (const bytes of this.#held.splice(0)) this.#put(bytes)
     this.#heldBytes = 0
   }
 
-  #receive(bytes: Uint8Array): void {
+  #receive(received: Uint8Array): void {
     if (this.#isClosed) return
     this.#lastReceivedMs = this.#clock.monotonicMs()
     try {
+      const bytes = this.#encryption?.receive(received) ?? received
       const rest = this.#handshakeBytes < HANDSHAKE_BYTES ? this.#gatherHandshake(bytes) : bytes
       if (rest.length > 0) this.#decoder?.push(rest)
     } catch (error) {
