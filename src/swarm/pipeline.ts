@@ -40,6 +40,9 @@ const SMOOTHING_MS = 1000
 /** Under way at any time: what arrives in a quarter of a second, on a LAN hundreds of round trips. */
 const PIPELINE_SECONDS = 0.25
 
+/** Clients exist that turn to their requests once or twice a second only: transmission is one. */
+const FOREIGN_PIPELINE_SECONDS = 2
+
 /** Before the rate is known, and the least: fills a 1 Gbit/s link over a round trip of 4 ms. */
 const MIN_PIPELINE_BYTES = 512 * 1024
 
@@ -77,7 +80,8 @@ export function planPipeline(input: PipelineInput): PipelinePlan {
   const mostBytes = isForeign
     ? Math.min(MAX_FOREIGN_PIPELINE_BYTES, input.requestQueue * BLOCK_BYTES)
     : Math.max(2 * input.pieceLengthBytes, MIN_PIPELINE_BYTES)
-  const wishedBytes = Math.max(MIN_PIPELINE_BYTES, input.bytesPerSecond * PIPELINE_SECONDS)
+  const seconds = isForeign ? FOREIGN_PIPELINE_SECONDS : PIPELINE_SECONDS
+  const wishedBytes = Math.max(MIN_PIPELINE_BYTES, input.bytesPerSecond * seconds)
   const shareBytes = input.unaskedBytes / (2 * Math.max(1, input.peerCount))
   const rangeBytes = Math.min(
     input.maxRequestBytes,

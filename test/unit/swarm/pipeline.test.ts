@@ -29,6 +29,11 @@ test('planPipeline() asks foreign peers for single blocks, within their queue', 
   assert.equal(planPipeline({ ...foreign, requestQueue: 10 }).targetBytes, 10 * 16384)
 })
 
+test('planPipeline() asks foreign peers for two seconds, which some sleep between answers', () => {
+  const foreign = { ...OWN, maxRequestBytes: 16384, bytesPerSecond: MIB }
+  assert.equal(planPipeline(foreign).targetBytes, 2 * MIB)
+})
+
 test('planPipeline() takes smaller ranges towards the end', () => {
   const end = { ...OWN, bytesPerSecond: 1000 * MIB, peerCount: 4 }
   assert.equal(planPipeline({ ...end, unaskedBytes: 8 * MIB }).rangeBytes, MIB)
