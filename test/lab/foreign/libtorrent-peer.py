@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """One libtorrent session with one torrent, driven by test/lab/foreign/libtorrent.ts.
 
-    libtorrent-peer.py TORRENT DIRECTORY plain|preferred
+    libtorrent-peer.py TORRENT DIRECTORY HOST plain|preferred
 
 Downloads what is missing below DIRECTORY and seeds until SIGTERM. Prints `listening PORT`, then
 `complete` when all pieces are there and verified. Settings: see libtorrent's tuning guide.
@@ -12,14 +12,15 @@ import sys
 
 import libtorrent as lt
 
-torrent_path, directory, encryption = sys.argv[1:]
+torrent_path, directory, host, encryption = sys.argv[1:]
 
 # The preset for many fast peers (big send buffers, long request queues, no limit of unchoked peers), and
 # what helps one fast peer: threads for the disk and for hashing, more bytes on their way to the disk.
 settings = lt.high_performance_seed()
 settings.update(
     {
-        "listen_interfaces": "0.0.0.0:0",
+        "listen_interfaces": host + ":0",
+        "outgoing_interfaces": host,
         "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
         "enable_dht": False,
         "enable_lsd": False,

@@ -13,7 +13,7 @@ export const libtorrent: TorrentClient = {
   requireInstalled,
   seed: async (scope, task) => whenSeeding(libtorrent.get(scope, task)),
   get(scope, task) {
-    const args = [SCRIPT, task.torrentPath, task.directory, task.encryption]
+    const args = [SCRIPT, task.torrentPath, task.directory, task.host, task.encryption]
     return startScript(scope, { name: 'libtorrent', task, command: { program: PYTHON, args } })
   },
 }

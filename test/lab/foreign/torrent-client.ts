@@ -17,7 +17,7 @@ export interface ClientTask {
   readonly torrentPath: string
   /** Where the torrent's folder is, or is to be; exists. */
   readonly directory: string
-  /** An address of this machine at which others reach the client; it listens at all of them. */
+  /** An address of this machine: others reach the client there, and it connects from there if it can. */
   readonly host: string
   /** `plain` as far as the client can be told; `preferred`: connects encrypted, falls back to plain. */
   readonly encryption: 'plain' | 'preferred'

@@ -33,49 +33,54 @@ export const transmission: TorrentClient = {
   name: 'transmission',
   requireInstalled: () => requireProgram('transmission-daemon', 'transmission-daemon'),
   async seed(scope, task) {
-    const { peer, call } = await start(scope, task)
-    const { id } = await add(call, task, { paused: true })
-    // What is there already counts as checked only after it was.
-    await call('torrent-verify', { ids: [id] })
-    const torrent = async () => {
-      const fields = ['status', 'percentDone']
-      const { torrents } = (await call('torrent-get', { ids: [id], fields })) as TorrentList
-      return torrents[0]
-    }
-    const isComplete = async () => {
-      const found = await torrent()
-      return found?.percentDone === 1 && found.status === 0
-    }
-    const limits = { deadlineMs: DEADLINE_MS, signal: scope.signal }
-    await waitFor('transmission: the check of all pieces', isComplete, limits)
-    await call('torrent-start', { ids: [id] })
-    const isSeeding = async () => (await torrent())?.status === STATUS_SEEDING
-    await waitFor('transmission: seeding', isSeeding, limits)
-    return peer
+    const { client, status } = await start(scope, task)
+    const isSeeding = async () => (await status()) === STATUS_SEEDING
+    await waitFor('transmission: seeding', isSeeding, {
+      ...{ deadlineMs: DEADLINE_MS, signal: scope.signal },
+    })
+    return client
   },
-  async get(scope, task) {
-    const { peer, call } = await start(scope, task)
-    await add(call, task, { paused: false })
-    return peer
-  },
+  get: async (scope, task) => (await start(scope, task)).client,
+}
+
+interface Started {
+  readonly client: GettingClient
+  /** The torrent's present one. */
+  readonly status: () => Promise<number | undefined>
+}
+
+/** What lies in the folder already counts only after it was verified, which must be asked for. */
+async function start(scope: Scope, task: ClientTask): Promise<Started> {
+  const { client, call } = await startDaemon(scope, task)
+  const metainfo = (await readFile(task.torrentPath)).toString('base64')
+  const args = { metainfo, 'download-dir': task.directory, paused: true }
+  const added = (await call('torrent-add', args)) as { 'torrent-added': { id: number } }
+  const ids = [added['torrent-added'].id]
+  const status = async () => {
+    const found = (await call('torrent-get', { ids, fields: ['status'] })) as TorrentList
+    return found.torrents[0]?.status
+  }
+  await call('torrent-verify', { ids })
+  await call('torrent-start', { ids }) // waits for the check
+  return { client, status }
 }
 
 type Call = (method: string, args: object) => Promise<unknown>
 
 interface TorrentList {
-  readonly torrents: readonly { readonly status: number; readonly percentDone: number }[]
+  readonly torrents: readonly { readonly status: number }[]
 }
 
-async function start(
+async function startDaemon(
   scope: Scope,
   task: ClientTask,
-): Promise<{ readonly peer: GettingClient; readonly call: Call }> {
+): Promise<{ readonly client: GettingClient; readonly call: Call }> {
   const folder = await settingsFolder(scope, 'transmission')
   const hook = await createCompletionHook(folder)
   const [port, rpcPort] = [await freePort(), await freePort()]
   const settings = {
     ...{ ...SETTINGS, 'peer-port': port, 'rpc-port': rpcPort, 'download-dir': task.directory },
-    ...{ encryption: ENCRYPTION[task.encryption] },
+    ...{ encryption: ENCRYPTION[task.encryption], 'bind-address-ipv4': task.host },
     ...{ 'script-torrent-done-enabled': true, 'script-torrent-done-filename': hook.path },
   }
   await writeFile(join(folder, 'settings.json'), JSON.stringify(settings))
@@ -83,21 +88,10 @@ async function start(
     program: 'transmission-daemon',
     args: ['--foreground', '--config-dir', folder],
   }
-  const peer = await startWithHook(scope, {
+  const client = await startWithHook(scope, {
     ...{ name: 'transmission', task, port, command, hook },
   })
-  return { peer, call: await openRpc(scope, `http://127.0.0.1:${rpcPort}/transmission/rpc`) }
-}
-
-async function add(
-  call: Call,
-  task: ClientTask,
-  options: { readonly paused: boolean },
-): Promise<{ readonly id: number }> {
-  const metainfo = (await readFile(task.torrentPath)).toString('base64')
-  const args = { metainfo, 'download-dir': task.directory, ...options }
-  const answer = (await call('torrent-add', args)) as { 'torrent-added': { id: number } }
-  return answer['torrent-added']
+  return { client, call: await openRpc(scope, `http://127.0.0.1:${rpcPort}/transmission/rpc`) }
 }
 
 /** Waits until the daemon answers; the returned function throws when it refuses. */
