@@ -8,7 +8,7 @@ import { run } from '../../src/host/host.ts'
 import { parseMetainfo, type InfoHash } from '../../src/torrent/torrent.ts'
 import { createTracker, type Tracker } from '../../src/tracker/tracker.ts'
 import { type ClientTask } from '../lab/foreign/torrent-client.ts'
-import { OWN_ADDRESS } from '../lab/own-network.ts'
+import { ownAddress } from '../lab/own-network.ts'
 import { waitFor, withScope, type Scope } from '../lab/scope.ts'
 import type { EngineOptions, EngineResult, Storage } from './bench-engine.ts'
 import { engineContestants, type EngineContestant } from './engine-contestants.ts'
@@ -16,7 +16,7 @@ import { NOISE_PATH, writeNoiseTorrent } from './noise-torrent.ts'
 import { measureTransfer, type Transfer } from './transfer.ts'
 
 const TRACKER_PORT = 6969
-const TRACKER_URL = `http://${OWN_ADDRESS}:${TRACKER_PORT}/announce`
+const TRACKER_URL = `http://${ownAddress()}:${TRACKER_PORT}/announce`
 
 /** Longer than a transfer: nobody announces in the middle of it. */
 const ANNOUNCE_INTERVAL_MS = 10 * 60_000
@@ -65,7 +65,7 @@ async function takeTurn(site: Site, contestant: EngineContestant): Promise<Trans
   await run('sync', []) // what the turn before wrote is not this one's burden
   tracker.forget(infoHash)
   const task = (directory: string): ClientTask => ({
-    ...{ torrentPath, directory, host: OWN_ADDRESS, encryption: 'plain' },
+    ...{ torrentPath, directory, host: ownAddress(), encryption: 'plain' },
   })
   const seeder = await contestant.seed(scope, task(seedDirectory))
   if (contestant.speaksBitTorrent) {
@@ -117,7 +117,7 @@ async function startTracker(scope: Scope): Promise<Tracker> {
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
   })
-  await new Promise<void>((resolve) => server.listen(TRACKER_PORT, OWN_ADDRESS, resolve))
+  await new Promise<void>((resolve) => server.listen(TRACKER_PORT, ownAddress(), resolve))
   return tracker
 }
 

@@ -129,7 +129,8 @@ export async function createLab(options: {
   }
 }
 
-async function startSeeder(
+/** A seeder of what lies in `directory`. */
+export async function startSeeder(
   options: Partial<SeedOptions> & { readonly metainfo: Metainfo; readonly directory: string },
 ): Promise<Member> {
   const notes: string[] = []
@@ -159,7 +160,8 @@ async function startSeeder(
   }
 }
 
-async function startGetter(
+/** A downloader into the file `path`, which holds nothing but the torrent's bytes, pads included. */
+export async function startGetter(
   options: Partial<GetOptions> & {
     readonly metainfo: Metainfo
     readonly content: Buffer
@@ -250,17 +252,17 @@ export interface TestTracker extends AsyncDisposable {
 }
 
 /** Our tracker on loopback; a port of 0 is any. */
-export async function startTracker(port = 0): Promise<TestTracker> {
+export async function startTracker(port = 0, host = '127.0.0.1'): Promise<TestTracker> {
   const tracker = createTracker({ intervalMs: 2000, isKnown: () => true })
   const server = createServer((request, response) => tracker.handle(request, response))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
+    server.listen(port, host, resolve)
   })
   const address = server.address()
   const boundPort = typeof address === 'object' && address !== null ? address.port : 0
   return {
-    url: `http://127.0.0.1:${boundPort}/announce`,
+    url: `http://${host}:${boundPort}/announce`,
     port: boundPort,
     async [Symbol.asyncDispose]() {
       tracker.close()
