@@ -23,7 +23,7 @@ export function parseInteger(minimum: number, maximum: number): (text: string) =
   }
 }
 
-/** For --tracker, which may be given several times. */
+/** For --tracker and --web-seed, which may be given several times. */
 export function collectUrl(value: string, previous: readonly string[]): readonly string[] {
   if (/^https?:$/.test(URL.parse(value)?.protocol ?? '')) return [...previous, value]
   throw new InvalidArgumentError('It must be an http URL, such as http://server:8080/announce.')

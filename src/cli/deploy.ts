@@ -31,6 +31,7 @@ interface DeployFlags {
   readonly seedFor: number
   readonly tracker: readonly string[]
   readonly peer: readonly string[]
+  readonly webSeed: readonly string[]
   readonly host?: string
   readonly port: number
   readonly rack?: string
@@ -50,6 +51,7 @@ export function createDeployCommand(io: Io): Command {
       'si-deploy --torrent http://server:8080/images/golden01/img.torrent --disk /dev/sda --dry-run',
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --seed-for 10m',
       'si-deploy --torrent img.torrent --root /mnt/target',
+      'si-deploy --torrent img.torrent --root /mnt/target --web-seed http://mirror/images/golden01/latest',
     ],
     exitCodes: [0, 1, 2, 12, 14, 130],
   })
@@ -67,6 +69,12 @@ export function createDeployCommand(io: Io): Command {
     )
     .option('--tracker <url>', "tracker besides the torrent's own", collectUrl, [])
     .option('--peer <host:port>', 'peer to connect to at once', collect, [])
+    .option(
+      '--web-seed <url>',
+      "web server that has the image's files below this URL, or, when it ends in /, below a folder of the torrent's name",
+      collectUrl,
+      [],
+    )
     .option('--host <address>', 'address to listen on (default: all)')
     .addOption(portOption('--port', 'port for peers, 0 for any', 'SI_PEER_PORT', 0))
     .addOption(rackOption())
@@ -93,6 +101,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
     target: toTarget(flags),
     trackers: flags.tracker,
     peers: flags.peer,
+    webSeeds: flags.webSeed,
     ...(flags.host === undefined ? {} : { listenHost: flags.host }),
     listenPort: flags.port,
     rack: flags.rack,

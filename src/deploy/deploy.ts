@@ -42,14 +42,16 @@ export async function deploy(
   const { progress } = io
   progress.update({ phase: 'reading torrent', doneBytes: 0, totalBytes: undefined })
   const metainfo = await loadTorrent(options.torrent, signal)
-  if ([...metainfo.trackers.flat(), ...options.trackers, ...options.peers].length === 0) {
+  const webSeeds = [...metainfo.webSeeds, ...(options.webSeeds ?? [])]
+  const { trackers, peers } = options
+  if ([...metainfo.trackers.flat(), ...trackers, ...peers, ...webSeeds].length === 0) {
     const isSearching = options.localDiscovery === true && !metainfo.isPrivate
     const hope = isSearching ? 'looking on the local network' : 'waiting for peers that know us'
     progress.note(`the torrent names no tracker: ${hope}`)
-    progress.note('fetch the torrent from si-server, or add --tracker or --peer')
+    progress.note('fetch the torrent from si-server, or add --tracker, --peer or --web-seed')
   }
   const download = await startDownload({
-    ...{ metainfo, trackers: options.trackers, peers: options.peers, threads: options.threads },
+    ...{ metainfo, trackers, peers, webSeeds, threads: options.threads },
     ...{ host: options.listenHost, port: options.listenPort, rack: options.rack },
     localDiscovery: options.localDiscovery === true,
     uploadBytesPerSecond: options.uploadBytesPerSecond,

@@ -12,6 +12,7 @@ export interface DownloadOptions {
   readonly metainfo: Metainfo
   readonly trackers: readonly string[]
   readonly peers: readonly string[]
+  readonly webSeeds: readonly string[]
   readonly host: string | undefined
   readonly port: number
   readonly rack: string | undefined
@@ -103,7 +104,7 @@ async function join(
   pool: PiecePool,
   cache: PieceCache,
 ): Promise<{ readonly swarm: Swarm; readonly torrent: Torrent }> {
-  const { metainfo, host, port, rack, localDiscovery, onNote, peers } = options
+  const { metainfo, host, port, rack, localDiscovery, onNote, peers, webSeeds } = options
   const { uploadBytesPerSecond, downloadBytesPerSecond } = options
   const swarm = await createSwarm({
     ...(host === undefined ? {} : { host }),
@@ -119,6 +120,6 @@ async function join(
   })
   const trackers = [...metainfo.trackers, ...options.trackers.map((url) => [url])]
   const have = new Bitfield(metainfo.pieceCount)
-  const torrent = swarm.add({ metainfo, trackers, peers, store: cache, have, pool })
+  const torrent = swarm.add({ metainfo, trackers, peers, webSeeds, store: cache, have, pool })
   return { swarm, torrent }
 }

@@ -12,6 +12,8 @@ export interface DeployOptions {
   readonly trackers: readonly string[]
   /** `host:port` of peers to connect to at once. */
   readonly peers: readonly string[]
+  /** URLs of web servers that have the image's files, besides those in the torrent. */
+  readonly webSeeds?: readonly string[]
   readonly listenHost?: string
   /** 0: any free port. */
   readonly listenPort: number

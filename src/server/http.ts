@@ -55,7 +55,7 @@ async function sendTorrent(
   options: HttpOptions,
 ): Promise<FastifyReply> {
   const image = await findImage(options.repository, request.params)
-  const { infoBytes, trackers } = parseMetainfo(await readFile(image.torrentPath))
+  const { infoBytes, trackers, webSeeds } = parseMetainfo(await readFile(image.torrentPath))
   const own = options.announceUrl ?? `http://${addressedHost(request)}/announce`
   const others = trackers.map((tier) => tier.filter((url) => url !== own))
   const tiers = [[own], ...others.filter((tier) => tier.length > 0)]
@@ -63,7 +63,7 @@ async function sendTorrent(
     .type('application/x-bittorrent')
     .header('content-disposition', `attachment; filename="${image.name}-${image.version}.torrent"`)
     .header('cache-control', 'no-cache')
-    .send(encodeMetainfo({ infoBytes, trackers: tiers, createdBy: 'SwarmImager' }))
+    .send(encodeMetainfo({ infoBytes, trackers: tiers, webSeeds, createdBy: 'SwarmImager' }))
 }
 
 async function findImage(repository: Repository, params: ImageParams): Promise<ImageReference> {

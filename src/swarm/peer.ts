@@ -16,6 +16,7 @@ import { type PeerTorrent } from './peer-torrent.ts'
 import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
 import { MAX_OWN_REQUEST_BYTES, protocolFault, REQUEST_QUEUE, Serving } from './serving.ts'
+import { type PeerStats } from './torrent-handle.ts'
 import { type BlockRange, type WireMessage } from './wire.ts'
 
 /** A peer that sends this much nobody asked for is cut off. */
@@ -101,6 +102,10 @@ export class Peer implements PickingPeer, PeerSink {
     return this.pieces.has(pieceIndex)
   }
 
+  get address(): string {
+    return this.connection.address
+  }
+
   get isServer(): boolean {
     return this.#extension?.own?.role === 'server'
   }
@@ -138,6 +143,15 @@ export class Peer implements PickingPeer, PeerSink {
 
   get uploadBytesPerSecond(): number {
     return this.#serving.bytesPerSecond
+  }
+
+  get stats(): PeerStats {
+    const { address, client, isServer, isUnchoked, isChokingUs } = this
+    const { downloadedBytes, uploadedBytes, downloadBytesPerSecond, uploadBytesPerSecond } = this
+    return {
+      ...{ address, client, isServer, isUnchoked, isChokingUs, downloadedBytes, uploadedBytes },
+      ...{ downloadBytesPerSecond, uploadBytesPerSecond },
+    }
   }
 
   onMessage(message: WireMessage): void {

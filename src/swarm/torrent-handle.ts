@@ -9,6 +9,8 @@ export interface AddTorrent {
   readonly trackers: readonly (readonly string[])[]
   /** `host:port` of peers that are tried for ever. */
   readonly peers?: readonly string[]
+  /** Web servers that have the files; those in the metainfo are not used by themselves. */
+  readonly webSeeds?: readonly string[]
   /** Stays the caller's, to be closed after the torrent. */
   readonly store: PieceStore
   /** Pieces that the store can serve now; copied. */

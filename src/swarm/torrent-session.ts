@@ -13,6 +13,7 @@ import { type Handshake } from './handshake.ts'
 import { type LocalDiscovery } from './local-discovery.ts'
 import { PeerSet } from './peer-set.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
+import { type Peer } from './peer.ts'
 import { type PeerKey } from './begun-piece.ts'
 import { pacePicks } from './paced-picker.ts'
 import { paceReads } from './paced-store.ts'
@@ -20,10 +21,13 @@ import { Picker } from './picker.ts'
 import { PieceWaiters } from './piece-waiters.ts'
 import { type Surroundings } from './surroundings.ts'
 import { type PiecePool } from './piece-pool.ts'
-import { RateMeter } from './pipeline.ts'
 import { type RequestPicker } from './requester.ts'
 import { type AddTorrent, type Torrent, type TorrentStats } from './torrent-handle.ts'
+import { Traffic } from './traffic.ts'
 import { type UploadBuffers } from './upload-buffers.ts'
+import { accuseSenders, clearSender, type Court } from './verdict.ts'
+import { type WebSeed } from './web-seed.ts'
+import { WebSeeds } from './web-seeds.ts'
 
 /** What the swarm gives to each of its torrents. */
 export interface SessionContext {
@@ -59,17 +63,19 @@ export class TorrentSession implements Torrent {
   readonly #have: Bitfield
   readonly #wanted: Bitfield
   readonly #picker: Picker
+  /** The same, behind the download limit if there is one. */
+  readonly #requestPicker: RequestPicker
   readonly #downloader: Downloader | null
   readonly #peers: PeerSet
+  readonly #webSeeds: WebSeeds | undefined
   readonly #discovery: Discovery
   readonly #waiters = new PieceWaiters()
   readonly #listeners = new Set<(pieceIndex: number) => void>()
   readonly #stopListening: () => void
-  readonly #downloadMeter: RateMeter
-  readonly #uploadMeter: RateMeter
-  readonly #counters = { down: 0, up: 0, fromServer: 0, fromPeers: 0, wasted: 0, bad: 0 }
+  readonly #traffic: Traffic
   readonly #closing = new AbortController()
   #leftBytes: number
+  #badPieces = 0
   #hasFailed = false
   #willFill = false
   #willChoke = false
@@ -78,6 +84,7 @@ export class TorrentSession implements Torrent {
 
   constructor(options: AddTorrent, context: SessionContext) {
     const { metainfo, pool } = options
+    const { downloadLimit } = context
     this.#options = options
     this.#context = context
     this.#have = options.have.clone()
@@ -85,12 +92,16 @@ export class TorrentSession implements Torrent {
     this.#leftBytes = metainfo.lengthBytes
     for (const index of this.#have.indexes()) this.#leftBytes -= pieceSizeBytes(metainfo, index)
     this.#picker = new Picker({ metainfo, random: context.random })
+    this.#requestPicker =
+      downloadLimit === undefined
+        ? this.#picker
+        : pacePicks(this.#picker, downloadLimit, () => this.#fillSoon())
     this.#downloader = pool === null ? null : this.#createDownloader(pool)
     this.#stopListening = pool?.slab.onRelease(() => this.#fillSoon()) ?? (() => {})
-    this.#downloadMeter = new RateMeter(context.clock.monotonicMs())
-    this.#uploadMeter = new RateMeter(context.clock.monotonicMs())
+    this.#traffic = new Traffic(context.clock)
     this.#peers = this.#createPeerSet()
     this.#peers.addEndpoints((options.peers ?? []).map(parseEndpoint), { isStatic: true })
+    this.#webSeeds = this.#createWebSeeds(options.webSeeds ?? [])
     this.#discovery = this.#createDiscovery()
     this.#tick()
   }
@@ -125,31 +136,13 @@ export class TorrentSession implements Torrent {
   }
 
   stats(): TorrentStats {
-    const { clock } = this.#context
-    const counters = this.#counters
     return {
-      downloadedBytes: counters.down,
-      uploadedBytes: counters.up,
-      fromServerBytes: counters.fromServer,
-      fromPeersBytes: counters.fromPeers,
-      wastedBytes: counters.wasted,
+      ...this.#traffic.figures,
       piecesHave: this.#have.count,
       piecesWanted: this.#picker.unfinishedCount,
-      badPieces: counters.bad,
-      peers: [...this.#peers].map((peer) => ({
-        address: peer.connection.address,
-        client: peer.client,
-        isServer: peer.isServer,
-        isUnchoked: peer.isUnchoked,
-        isChokingUs: peer.isChokingUs,
-        downloadedBytes: peer.downloadedBytes,
-        uploadedBytes: peer.uploadedBytes,
-        downloadBytesPerSecond: peer.downloadBytesPerSecond,
-        uploadBytesPerSecond: peer.uploadBytesPerSecond,
-      })),
+      badPieces: this.#badPieces,
+      peers: [...this.#sources()].map(({ stats }) => stats),
       trackerStatus: this.#discovery.trackerStatus,
-      downloadBytesPerSecond: this.#downloadMeter.bytesPerSecond(clock.monotonicMs()),
-      uploadBytesPerSecond: this.#uploadMeter.bytesPerSecond(clock.monotonicMs()),
     }
   }
 
@@ -163,6 +156,7 @@ export class TorrentSession implements Torrent {
     this.#cancelTick()
     this.#stopListening()
     this.#waiters.fail(new SiError('ERR_SI_ABORTED', 'The torrent was closed'))
+    this.#webSeeds?.close()
     await Promise.all([this.#peers.close(), this.#downloader?.close(), this.#discovery.close()])
     this.#context.onClosed()
   }
@@ -175,10 +169,10 @@ export class TorrentSession implements Torrent {
     const parts = { metainfo: this.#options.metainfo, picker: this.#picker, pool }
     return new Downloader(parts, {
       onComplete: (index) => {
-        for (const peer of this.#peers) peer.dropPiece(index)
+        for (const source of this.#sources()) source.dropPiece(index)
       },
       onWritten: (index) => this.#onWritten(index),
-      onGood: (contributors) => this.#onGood(contributors),
+      onGood: (contributors) => clearSender(contributors, this.#court()),
       onBad: (index, contributors) => this.#onBad(index, contributors),
       onFatal: (error) => {
         this.#hasFailed = true
@@ -211,10 +205,28 @@ export class TorrentSession implements Torrent {
     })
   }
 
-  #requestPicker(): RequestPicker {
-    const { downloadLimit } = this.#context
-    if (downloadLimit === undefined) return this.#picker
-    return pacePicks(this.#picker, downloadLimit, () => this.#fillSoon())
+  #createWebSeeds(urls: readonly string[]): WebSeeds | undefined {
+    const downloader = this.#downloader
+    if (downloader === null || urls.length === 0) return undefined
+    const { clock, random, onNote } = this.#context
+    return new WebSeeds(urls, {
+      ...{ metainfo: this.#options.metainfo, picker: this.#requestPicker, downloader },
+      ...{ clock, random, onNote },
+      peerCount: () => this.#sourceCount,
+      canDownload: () => this.#canDownload,
+      onDownloaded: (payload) => this.#traffic.received(payload, true),
+      onGone: () => this.#fillSoon(),
+    })
+  }
+
+  /** Whom pieces can be asked of. */
+  *#sources(): Generator<Peer | WebSeed> {
+    yield* this.#peers
+    yield* this.#webSeeds ?? []
+  }
+
+  get #sourceCount(): number {
+    return this.#peers.size + (this.#webSeeds?.size ?? 0)
   }
 
   /** This torrent as its peers see it. */
@@ -226,12 +238,12 @@ export class TorrentSession implements Torrent {
       uploadLimit === undefined
         ? this.#options.store
         : paceReads(this.#options.store, uploadLimit, signal)
-    const peerCount = () => this.#peers.size
+    const peerCount = () => this.#sourceCount
     const canDownload = () => this.#canDownload
     return {
       ...{ metainfo, store, role, listenPort, clock, uploadBuffers },
       ...{ have: this.#have, picker: this.#picker, downloader: this.#downloader },
-      ...{ requestPicker: this.#requestPicker(), wanted: this.#wanted },
+      ...{ requestPicker: this.#requestPicker, wanted: this.#wanted },
       distribution: this.#createDistribution(),
       get peerCount() {
         return peerCount()
@@ -239,17 +251,8 @@ export class TorrentSession implements Torrent {
       get canDownload() {
         return canDownload()
       },
-      onDownloaded: (peer, { bytes, usedBytes, wastedBytes }) => {
-        this.#counters.down += bytes
-        this.#counters.wasted += wastedBytes
-        if (peer.isServer) this.#counters.fromServer += usedBytes
-        else this.#counters.fromPeers += usedBytes
-        this.#downloadMeter.add(usedBytes, clock.monotonicMs())
-      },
-      onUploaded: (_peer, bytes) => {
-        this.#counters.up += bytes
-        this.#uploadMeter.add(bytes, clock.monotonicMs())
-      },
+      onDownloaded: (peer, payload) => this.#traffic.received(payload, peer.isServer),
+      onUploaded: (_peer, bytes) => this.#traffic.sent(bytes),
       onInterestChanged: () => this.#chokeSoon(),
       onPeerGone: () => this.#fillSoon(),
       exchangesPeers: !metainfo.isPrivate,
@@ -269,19 +272,19 @@ export class TorrentSession implements Torrent {
       localDiscovery,
       ...{ metainfo, trackers, peers: this.#peers, clock, random, surroundings },
       identity: { peerId, address: announceAddress, rack },
-      facts: () => ({
-        port: listenPort,
-        uploadedBytes: this.#counters.up,
-        downloadedBytes: this.#counters.down,
-        leftBytes: this.#leftBytes,
-        peersWanted: this.#closed === undefined ? PEERS_PER_ANNOUNCE : 0,
-      }),
+      facts: () => {
+        const { uploadedBytes, downloadedBytes } = this.#traffic.figures
+        const peersWanted = this.#closed === undefined ? PEERS_PER_ANNOUNCE : 0
+        const leftBytes = this.#leftBytes
+        return { port: listenPort, uploadedBytes, downloadedBytes, leftBytes, peersWanted }
+      },
     })
   }
 
   #tick(): void {
     this.#cancelTick = this.#context.clock.schedule(TICK_MS, () => this.#tick())
     this.#peers.tick()
+    for (const seed of this.#webSeeds ?? []) seed.tick()
     this.#fill()
     this.#discovery.tick(this.#peers.size < FEW_PEERS && this.#picker.unfinishedCount > 0)
   }
@@ -296,29 +299,22 @@ export class TorrentSession implements Torrent {
     this.#waiters.done(index)
   }
 
-  #onGood(contributors: ReadonlySet<PeerKey>): void {
-    // A suspect fetches alone: if it is the only contributor, it has told the truth this time.
-    const [key] = contributors
-    const peer = key === undefined ? undefined : this.#peers.get(key)
-    if (contributors.size === 1 && peer !== undefined) peer.isOnParole = false
+  /** Who stands behind a key, and how to be rid of it. */
+  #court(): Court {
+    return {
+      senderOf: (key) => this.#peers.get(key) ?? this.#webSeeds?.get(key),
+      ban: (key) => {
+        this.#peers.ban(key)
+        this.#webSeeds?.ban(key)
+      },
+      onNote: this.#context.onNote,
+    }
   }
 
   #onBad(index: number, contributors: ReadonlySet<PeerKey>): void {
-    this.#counters.bad++
+    this.#badPieces++
     for (const peer of this.#peers) peer.updateInterest()
-    const { onNote } = this.#context
-    const [key] = contributors
-    if (contributors.size === 1 && key !== undefined) {
-      const address = this.#peers.get(key)?.connection.address ?? 'a peer that is gone'
-      onNote(`Piece ${index} from ${address} was wrong; that peer is dropped`)
-      this.#peers.ban(key)
-      return
-    }
-    onNote(`Piece ${index} was wrong; the ${contributors.size} peers that sent it are watched`)
-    for (const contributor of contributors) {
-      const peer = this.#peers.get(contributor)
-      if (peer !== undefined) peer.isOnParole = true
-    }
+    accuseSenders(index, contributors, this.#court())
   }
 
   /** Gives every peer work; several reasons at once cost one round. */
@@ -331,7 +327,7 @@ export class TorrentSession implements Torrent {
   #fill(): void {
     this.#willFill = false
     if (!this.#canDownload) return
-    for (const peer of this.#peers) peer.fill()
+    for (const source of this.#sources()) source.fill()
   }
 
   #chokeSoon(): void {

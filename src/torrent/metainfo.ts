@@ -1,6 +1,6 @@
 // The torrent file: which files, cut into which pieces, with which hashes, announced where. Reading
 // trusts nothing: sizes are bounded and agree with each other, paths stay below their folder.
-// Spec: BEP 3 (format), 12 (tiers of trackers), 27 (private), 47 (pad files).
+// Spec: BEP 3 (format), 12 (tiers of trackers), 19 (web seeds), 27 (private), 47 (pad files).
 import { createHash } from 'node:crypto'
 import { isSiError, SiError } from '../core/core.ts'
 import {
@@ -34,9 +34,13 @@ export interface Metainfo {
   readonly pieceHashes: Uint8Array
   /** A single-file torrent has one file, whose path is its name. */
   readonly files: readonly TorrentFile[]
+  /** Its one file stands for itself, not in a folder of the torrent's name. */
+  readonly isSingleFile: boolean
   readonly isPrivate: boolean
   /** Tiers of announce URLs; empty when the torrent names none. */
   readonly trackers: readonly (readonly string[])[]
+  /** http and https URLs of web servers that have the files, for fileUrl(); others are left out. */
+  readonly webSeeds: readonly string[]
 }
 
 const SHA1_BYTES = 20
@@ -47,6 +51,7 @@ const MAX_PIECE_LENGTH_BYTES = 256 * 2 ** 20
 const MAX_NAME_BYTES = 255
 
 const MAX_TRACKERS = 100
+const MAX_WEB_SEEDS = 100
 
 /**
  * Bytes of a torrent file → Metainfo. Buffers in the result share the memory of `bytes`. Throws
@@ -58,7 +63,10 @@ export function parseMetainfo(bytes: Uint8Array): Metainfo {
     const root = dictionary(decodeBencode(bytes, { allowUnsortedKeys: true }), 'The file')
     const infoBytes = bencodedValueOf(bytes, 'info', { allowUnsortedKeys: true })
     if (infoBytes === undefined) throw fault('it has no info dictionary')
-    return { ...parseInfo(infoBytes), trackers: parseTrackers(root) }
+    return {
+      ...parseInfo(infoBytes),
+      ...{ trackers: parseTrackers(root), webSeeds: parseWebSeeds(root) },
+    }
   } catch (error) {
     if (!isSiError(error, 'ERR_SI_BENCODE')) throw error
     throw new SiError('ERR_SI_TORRENT_FORMAT', `Not a torrent, or damaged: ${error.message}`, {
@@ -68,7 +76,7 @@ export function parseMetainfo(bytes: Uint8Array): Metainfo {
   }
 }
 
-function parseInfo(infoBytes: Buffer): Omit<Metainfo, 'trackers'> {
+function parseInfo(infoBytes: Buffer): Omit<Metainfo, 'trackers' | 'webSeeds'> {
   const info = dictionary(decodeBencode(infoBytes, { allowUnsortedKeys: true }), 'info')
   const pieceLengthBytes = integer(info.get('piece length'), 'piece length')
   if (pieceLengthBytes < 1 || pieceLengthBytes > MAX_PIECE_LENGTH_BYTES) {
@@ -77,7 +85,8 @@ function parseInfo(infoBytes: Buffer): Omit<Metainfo, 'trackers'> {
   const pieceHashes = info.get('pieces')
   if (!Buffer.isBuffer(pieceHashes)) throw fault('it has no piece hashes of version 1')
   const name = pathComponent(info.get('name'))
-  const files = info.has('files') ? parseFiles(info.get('files')) : [parseSingleFile(info, name)]
+  const isSingleFile = !info.has('files')
+  const files = isSingleFile ? [parseSingleFile(info, name)] : parseFiles(info.get('files'))
   const last = files.at(-1)
   const lengthBytes = last === undefined ? 0 : last.offsetBytes + last.lengthBytes
   const pieceCount = pieceHashes.length / SHA1_BYTES
@@ -88,7 +97,7 @@ function parseInfo(infoBytes: Buffer): Omit<Metainfo, 'trackers'> {
   const infoHash = parseInfoHash(createHash('sha1').update(infoBytes).digest('hex'))
   const isPrivate = info.get('private') === 1
   return {
-    ...{ infoHash, infoBytes, name, isPrivate, files, pieceHashes },
+    ...{ infoHash, infoBytes, name, isPrivate, isSingleFile, files, pieceHashes },
     ...{ pieceLengthBytes, pieceCount, lengthBytes },
   }
 }
@@ -153,6 +162,18 @@ function parseTrackers(root: ReadonlyMap<string, BencodeValue>): string[][] {
   return Buffer.isBuffer(single) && single.length > 0 ? [[utf8(single, 'announce')]] : []
 }
 
+/** One URL, or a list of them (BEP 19). What is no http URL is for other clients. */
+function parseWebSeeds(root: ReadonlyMap<string, BencodeValue>): string[] {
+  const value = root.get('url-list')
+  const list = Array.isArray(value) ? (value as readonly BencodeValue[]) : [value]
+  const urls = list
+    .filter((url) => Buffer.isBuffer(url))
+    .map((url) => utf8(url, 'the URL of a web seed'))
+    .filter((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+  if (urls.length > MAX_WEB_SEEDS) throw fault(`it names more than ${MAX_WEB_SEEDS} web seeds`)
+  return [...new Set(urls)]
+}
+
 function dictionary(
   value: BencodeValue | undefined,
   what: string,
@@ -214,6 +235,7 @@ export interface MetainfoOptions {
   /** As from encodeInfo or Metainfo.infoBytes; goes into the file untouched. */
   readonly infoBytes: Uint8Array
   readonly trackers?: readonly (readonly string[])[]
+  readonly webSeeds?: readonly string[]
   readonly comment?: string
   readonly createdBy?: string
 }
@@ -228,7 +250,10 @@ export function encodeMetainfo(options: MetainfoOptions): Buffer {
     ...(options.comment === undefined ? {} : { comment: options.comment }),
     ...(options.createdBy === undefined ? {} : { 'created by': options.createdBy }),
   }
-  // `info` sorts after every key above, so its bytes can be put in as they are.
+  const webSeeds = options.webSeeds ?? []
+  const after = webSeeds.length > 0 ? { 'url-list': webSeeds } : {}
+  // `info` sorts between the two, so its bytes can be put in as they are.
   const head = encodeBencode(before).subarray(0, -1)
-  return Buffer.concat([head, Buffer.from('4:info'), options.infoBytes, Buffer.from('e')])
+  const tail = encodeBencode(after).subarray(1)
+  return Buffer.concat([head, Buffer.from('4:info'), options.infoBytes, tail])
 }

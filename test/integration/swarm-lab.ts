@@ -57,6 +57,7 @@ export interface GetOptions extends SeedOptions {
   readonly worker: Partial<TestWorkerData>
   /** Pieces that are in its file already. */
   readonly have: Bitfield
+  readonly webSeeds: readonly string[]
   readonly wanted: readonly number[]
 }
 
@@ -82,10 +83,23 @@ export function noise(sizeBytes: number, seed = 1): Buffer {
   return bytes
 }
 
+export interface TorrentShape {
+  readonly name?: string
+  readonly isPrivate?: boolean
+  /** Where the content is cut into files; one file `payload.bin` when left out. */
+  readonly files?: readonly LabFile[]
+}
+
+export interface LabFile {
+  readonly path: readonly string[]
+  readonly lengthBytes: number
+  readonly isPad?: boolean
+}
+
 export function torrentOf(
   content: Buffer,
   pieceLengthBytes: number,
-  { name = 'payload', isPrivate = false } = {},
+  { name = 'payload', isPrivate = false, files = oneFile(content.length) }: TorrentShape = {},
 ): Buffer {
   const hashes: Buffer[] = []
   for (let at = 0; at < content.length; at += pieceLengthBytes) {
@@ -98,26 +112,38 @@ export function torrentOf(
   const infoBytes = encodeInfo({
     name,
     pieceLengthBytes,
-    files: [{ path: ['payload.bin'], lengthBytes: content.length }],
+    files,
     pieceHashes: Buffer.concat(hashes),
     isPrivate,
   })
   return encodeMetainfo({ infoBytes })
 }
 
-export async function createLab(options: {
-  readonly sizeBytes: number
-  readonly pieceLengthBytes: number
-  readonly isPrivate?: boolean
-}): Promise<Lab> {
+function oneFile(lengthBytes: number): LabFile[] {
+  return [{ path: ['payload.bin'], lengthBytes }]
+}
+
+/** Pads become zeros in `content`, and no files below `directory`. */
+async function writeFiles(directory: string, content: Buffer, files: readonly LabFile[]) {
+  let at = 0
+  for (const { path, lengthBytes, isPad = false } of files) {
+    const part = content.subarray(at, (at += lengthBytes))
+    if (isPad) part.fill(0)
+    await mkdir(join(directory, ...path.slice(0, -1)), { recursive: true })
+    if (!isPad) await writeFile(join(directory, ...path), part)
+  }
+}
+
+export async function createLab(
+  options: TorrentShape & { readonly sizeBytes: number; readonly pieceLengthBytes: number },
+): Promise<Lab> {
   const directory = await mkdtemp(join(tmpdir(), 'si-swarm-'))
   const content = noise(options.sizeBytes)
-  const { isPrivate = false } = options
-  const torrentBytes = torrentOf(content, options.pieceLengthBytes, { isPrivate })
+  const { name = 'payload', files = oneFile(content.length) } = options
+  const seedDirectory = join(directory, name)
+  await writeFiles(seedDirectory, content, files)
+  const torrentBytes = torrentOf(content, options.pieceLengthBytes, options)
   const metainfo = parseMetainfo(torrentBytes)
-  const seedDirectory = join(directory, 'payload')
-  await mkdir(seedDirectory)
-  await writeFile(join(seedDirectory, 'payload.bin'), content)
   await writeFile(join(directory, 'payload.torrent'), torrentBytes)
   let count = 0
   return {
@@ -200,6 +226,7 @@ export async function startGetter(
     peers: options.peers ?? [],
     store: options.store?.(store) ?? store,
     have,
+    webSeeds: options.webSeeds ?? [],
     pool,
   })
   const all = Array.from({ length: metainfo.pieceCount }, (_, index) => index)

@@ -189,7 +189,6 @@ function metainfoOf(options: SimOptions): Metainfo {
     ...{ pieceLengthBytes, pieceCount, lengthBytes },
     pieceHashes: new Uint8Array(20 * pieceCount),
     files: [{ path: ['simulated'], lengthBytes, offsetBytes: 0, isPad: false }],
-    isPrivate: false,
-    trackers: [],
+    ...{ isSingleFile: true, isPrivate: false, trackers: [], webSeeds: [] },
   }
 }

@@ -9,6 +9,7 @@ import fc from 'fast-check'
 import { isSiError } from '../../../src/core/core.ts'
 import { run } from '../../../src/host/host.ts'
 import {
+  decodeBencode,
   encodeBencode,
   encodeInfo,
   encodeMetainfo,
@@ -109,6 +110,33 @@ test('parseMetainfo() reads pads, tiers and the private flag', () => {
   assert.deepEqual(metainfo.trackers, [['http://a', 'http://b'], ['http://c']])
   assert.equal(metainfo.isPrivate, true)
   assert.equal(metainfo.pieceCount, 2)
+})
+
+test('parseMetainfo() reads one web seed or a list, http only', () => {
+  const seedsOf = (value: Bencodable) =>
+    parseMetainfo(torrent(INFO, { 'url-list': value })).webSeeds
+  assert.deepEqual(seedsOf('http://m/x'), ['http://m/x'])
+  const list = ['http://m/x', 'ftp://m/x', 'https://n/', 'http://m/x', 'nonsense', 7]
+  assert.deepEqual(seedsOf(list), ['http://m/x', 'https://n/'])
+  for (const none of ['', [], 7, {}]) assert.deepEqual(seedsOf(none), [])
+  assert.throws(() => seedsOf(Array.from({ length: 101 }, (_, i) => `http://m/${i}`)), refused)
+  assert.throws(() => seedsOf(Buffer.from([0xff, 0xfe])), refused)
+})
+
+test('parseMetainfo() tells a single file from a folder with one file', () => {
+  assert.equal(parseMetainfo(torrent(INFO)).isSingleFile, false)
+  const info = encodeBencode({ length: 5, name: 'n', 'piece length': 8, pieces: Buffer.alloc(20) })
+  assert.equal(parseMetainfo(encodeMetainfo({ infoBytes: info })).isSingleFile, true)
+})
+
+test('encodeMetainfo() writes web seeds where they sort', () => {
+  const { infoBytes } = parseMetainfo(torrent(INFO))
+  const webSeeds = ['http://m/a/', 'https://n/b']
+  const trackers = [['http://t']]
+  const metainfo = parseMetainfo(encodeMetainfo({ infoBytes, trackers, webSeeds }))
+  assert.deepEqual(metainfo.webSeeds, webSeeds)
+  assert.deepEqual(metainfo.trackers, trackers)
+  assert.doesNotThrow(() => decodeBencode(encodeMetainfo({ infoBytes, trackers, webSeeds })))
 })
 
 test('parseMetainfo() takes the info hash over the bytes as they stand', () => {
