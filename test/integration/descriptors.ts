@@ -1,9 +1,27 @@
-// What a process has open, by the kernel's own list: the oracle for every test of leaks.
+// What a process has open, by the kernel's own list: the oracle of every test file that calls failOnLeaks().
 import { readdirSync, readlinkSync } from 'node:fs'
+import { afterEach, beforeEach } from 'node:test'
 import { until } from './swarm-lab.ts'
 
+/** Closing may take a moment: workers and sockets end by themselves. */
+const CLOSING_MS = 5000
+
+/** Each test of the file fails when it leaves more descriptors open than it found; they are named. */
+export function failOnLeaks(): void {
+  let before: readonly string[] = []
+  beforeEach(() => {
+    before = openDescriptors()
+  })
+  afterEach(async () => {
+    const isClean = () => openDescriptors().length <= before.length
+    await until(isClean, 'all descriptors to be closed', CLOSING_MS).catch(() => {
+      throw new Error(`Left open: ${addedTo(before).join(', ')}`)
+    })
+  })
+}
+
 /** Targets of all descriptors of this process but the one that reads the list. */
-export function openDescriptors(): string[] {
+function openDescriptors(): string[] {
   return readdirSync('/proc/self/fd').flatMap((name) => {
     try {
       return [readlinkSync(`/proc/self/fd/${name}`)]
@@ -13,21 +31,11 @@ export function openDescriptors(): string[] {
   })
 }
 
-/** Runs `body` and then waits until no more descriptors are open than before; names those that are. */
-export async function withoutLeaks(body: () => Promise<void>): Promise<void> {
-  const before = openDescriptors()
-  await body()
-  const added = () => {
-    const known = [...before]
-    return openDescriptors().filter((target) => {
-      const at = known.indexOf(target)
-      if (at >= 0) known.splice(at, 1)
-      return at < 0
-    })
-  }
-  await until(
-    () => openDescriptors().length <= before.length,
-    `closing of ${added().join(', ')}`,
-    5000,
-  )
+function addedTo(before: readonly string[]): string[] {
+  const known = [...before]
+  return openDescriptors().filter((target) => {
+    const at = known.indexOf(target)
+    if (at >= 0) known.splice(at, 1)
+    return at < 0
+  })
 }

@@ -12,7 +12,10 @@ import {
 } from '../../src/swarm/handshake.ts'
 import { encodeMessage, encodePieceHead } from '../../src/swarm/wire.ts'
 import { encodeBencode, type Metainfo } from '../../src/torrent/torrent.ts'
+import { failOnLeaks } from './descriptors.ts'
 import { createLab, until, within } from './swarm-lab.ts'
+
+failOnLeaks()
 
 const LIMIT = { timeout: 60_000 }
 const SMALL = { sizeBytes: 4 * 2 ** 20, pieceLengthBytes: 2 ** 18 }
@@ -187,7 +190,10 @@ test('swarm: of many ports that one peer tells only the first is tried', LIMIT, 
   await using lab = await createLab(SMALL)
   await using getter = await lab.get()
   let [first, second] = [0, 0]
-  const listeners = [createServer(() => first++), createServer(() => second++)]
+  const listeners = [
+    createServer((socket) => void (first++, socket.resume())),
+    createServer((socket) => void (second++, socket.resume())),
+  ]
   for (const listener of listeners) {
     listener.listen(0, ATTACKER)
     await once(listener, 'listening')

@@ -3,7 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock, type Clock } from '../../src/core/core.ts'
+import { failOnLeaks } from './descriptors.ts'
 import { createLab, startTracker, until, within } from './swarm-lab.ts'
+
+failOnLeaks()
 
 const LIMIT = { timeout: 60_000 }
 const HOUR_MS = 3_600_000

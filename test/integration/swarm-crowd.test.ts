@@ -7,8 +7,10 @@ import { test } from 'node:test'
 import { createPeerId, encodeHandshake, HANDSHAKE_BYTES } from '../../src/swarm/handshake.ts'
 import { encodeMessage, WireDecoder, type BlockRange } from '../../src/swarm/wire.ts'
 import { type Metainfo } from '../../src/torrent/torrent.ts'
-import { withoutLeaks } from './descriptors.ts'
+import { failOnLeaks } from './descriptors.ts'
 import { createLab, until, within, type Lab } from './swarm-lab.ts'
+
+failOnLeaks()
 
 const LIMIT = { timeout: 60_000 }
 const CROWD = 200
@@ -65,25 +67,23 @@ async function fetchAll(socket: Socket, metainfo: Metainfo): Promise<Buffer> {
   return promise
 }
 
-test('swarm: a seeder serves 200 connections at the same time', LIMIT, () =>
-  withoutLeaks(async () => {
-    await using lab = await createLab({ sizeBytes: 8 * BLOCK_BYTES, pieceLengthBytes: 65536 })
-    await using seeder = await lab.seed()
-    const { port } = seeder.swarm
-    const crowd = await Promise.all(Array.from({ length: CROWD }, () => greet(port, lab.metainfo)))
-    await until(() => seeder.torrent.stats().peers.length === CROWD, 'all of them')
-    const serve = async (socket: Socket) => {
-      const content = await fetchAll(socket, lab.metainfo)
-      socket.write(encodeMessage({ type: 'not-interested' }))
-      return content.equals(lab.content)
-    }
-    const answers = await within(Promise.all(crowd.map(serve)), 'all downloads', 40_000)
-    assert.equal(answers.filter(Boolean).length, CROWD)
-    assert.equal(seeder.torrent.stats().peers.length, CROWD)
-    for (const socket of crowd) socket.destroy()
-    await until(() => seeder.torrent.stats().peers.length === 0, 'the end of all')
-  }),
-)
+test('swarm: a seeder serves 200 connections at the same time', LIMIT, async () => {
+  await using lab = await createLab({ sizeBytes: 8 * BLOCK_BYTES, pieceLengthBytes: 65536 })
+  await using seeder = await lab.seed()
+  const { port } = seeder.swarm
+  const crowd = await Promise.all(Array.from({ length: CROWD }, () => greet(port, lab.metainfo)))
+  await until(() => seeder.torrent.stats().peers.length === CROWD, 'all of them')
+  const serve = async (socket: Socket) => {
+    const content = await fetchAll(socket, lab.metainfo)
+    socket.write(encodeMessage({ type: 'not-interested' }))
+    return content.equals(lab.content)
+  }
+  const answers = await within(Promise.all(crowd.map(serve)), 'all downloads', 40_000)
+  assert.equal(answers.filter(Boolean).length, CROWD)
+  assert.equal(seeder.torrent.stats().peers.length, CROWD)
+  for (const socket of crowd) socket.destroy()
+  await until(() => seeder.torrent.stats().peers.length === 0, 'the end of all')
+})
 
 /** Frames that are well formed as often as not, of every kind there is. */
 function nonsense(random: () => number, frames: number): Buffer {
@@ -115,8 +115,10 @@ async function talkNonsense(lab: Lab, port: number, random: () => number): Promi
   await closed
 }
 
-test('swarm: nonsense from 1000 connections costs neither seeder nor node anything', LIMIT, () =>
-  withoutLeaks(async () => {
+test(
+  'swarm: nonsense from 1000 connections costs neither seeder nor node anything',
+  LIMIT,
+  async () => {
     await using lab = await createLab({ sizeBytes: 4 * MIB, pieceLengthBytes: 2 ** 18 })
     await using seeder = await lab.seed()
     await using getter = await lab.get()
@@ -134,5 +136,5 @@ test('swarm: nonsense from 1000 connections costs neither seeder nor node anythi
     await within(getter.done, 'download')
     assert.ok((await getter.file()).equals(lab.content))
     assert.ok(honest.torrent.stats().uploadedBytes > 0)
-  }),
+  },
 )

@@ -5,8 +5,11 @@ import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { createPeerId, decodeHandshake, encodeHandshake } from '../../src/swarm/handshake.ts'
 import { encodeMessage, encodePieceHead } from '../../src/swarm/wire.ts'
+import { failOnLeaks } from './descriptors.ts'
 import { startFakePeer } from './fake-peer.ts'
 import { createLab, startTracker, until, within, type Lab } from './swarm-lab.ts'
+
+failOnLeaks()
 
 const LIMIT = { timeout: 60_000 }
 

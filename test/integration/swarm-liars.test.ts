@@ -4,8 +4,11 @@ import { type Socket } from 'node:net'
 import { test } from 'node:test'
 import { encodeMessage, encodePieceHead, type WireMessage } from '../../src/swarm/wire.ts'
 import { Bitfield } from '../../src/torrent/torrent.ts'
+import { failOnLeaks } from './descriptors.ts'
 import { onMessages, startFakePeer, type FakePeerOptions } from './fake-peer.ts'
 import { createLab, until, within } from './swarm-lab.ts'
+
+failOnLeaks()
 
 const LIMIT = { timeout: 60_000 }
 const SMALL = { sizeBytes: 4 * 2 ** 20, pieceLengthBytes: 2 ** 18 }

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isSiError } from '../../src/core/core.ts'
 import { type PieceStore } from '../../src/swarm/swarm.ts'
+import { failOnLeaks } from './descriptors.ts'
 import { createLab, until, within } from './swarm-lab.ts'
+
+failOnLeaks()
 
 const LIMIT = { timeout: 60_000 }
 
