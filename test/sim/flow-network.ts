@@ -5,7 +5,7 @@
 import { type QueuedEvent } from './event-queue.ts'
 import { type VirtualTime } from './virtual-time.ts'
 
-/** Changes of an offer smaller than this part of it do not travel on. */
+/** Changes of an offer, and of the time until a milestone, smaller than this part of it are let be. */
 const TOLERANCE = 1e-3
 
 /** A bound on the work for one moment, in visits per link that had changed; the rest waits for the next. */
@@ -83,16 +83,15 @@ export class Flow {
   }
 
   #schedule(): void {
-    this.#dueMs = this.#sinceMs + Math.max(0, this.#leftBytes) / this.#bytesPerMs
+    const leftMs = Math.max(0, this.#leftBytes) / this.#bytesPerMs
+    this.#dueMs = this.#sinceMs + leftMs
     // An event that comes too early is cheap: it looks again. One too late must be replaced.
-    if (this.#event !== undefined && this.#event.atMs <= this.#dueMs) return
+    if (this.#event !== undefined && this.#event.atMs <= this.#dueMs + TOLERANCE * leftMs) return
     this.#cancel()
-    if (this.#dueMs < Infinity) {
-      this.#event = this.#network.time.at(this.#dueMs, () => this.#look())
-    }
+    if (this.#dueMs < Infinity) this.#event = this.#network.time.at(this.#dueMs, this.#look)
   }
 
-  #look(): void {
+  readonly #look = (): void => {
     this.#event = undefined
     if (this.#dueMs > this.#network.time.monotonicMs()) return this.#schedule()
     this.#leftBytes = 0

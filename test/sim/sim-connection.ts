@@ -27,7 +27,7 @@ export interface LinkWorld {
 }
 
 type Parcel =
-  | { readonly kind: 'arrival'; readonly arrive: (end: SimConnection) => void }
+  | { readonly kind: 'arrival'; readonly arrive: () => void }
   | { readonly kind: 'payload'; leftBytes: number }
   | { readonly kind: 'sent'; readonly onSent: () => void }
 
@@ -67,6 +67,11 @@ export class SimConnection implements Connection {
     other.#other = this
   }
 
+  get #remote(): SimConnection {
+    if (this.#other === undefined) throw new Error('An end of a connection that was not joined')
+    return this.#other
+  }
+
   get #nowMs(): number {
     return this.#world.time.monotonicMs()
   }
@@ -92,13 +97,13 @@ export class SimConnection implements Connection {
   }
 
   sendHandshake(handshake: Handshake): void {
-    this.#post((end) => end.#owner.onHandshake(handshake))
+    const remote = this.#remote
+    this.#post(() => remote.#onHandshake(handshake))
   }
 
   send(...messages: readonly WireMessage[]): void {
-    this.#post((end) => {
-      for (const message of messages) end.#intake?.onMessage(message)
-    })
+    const remote = this.#remote
+    this.#post(() => remote.#onMessages(messages))
   }
 
   request(range: BlockRange, place: SlotPlace | undefined): void {
@@ -108,13 +113,9 @@ export class SimConnection implements Connection {
 
   sendPayload: Connection['sendPayload'] = (_buffer, parts, { onSent }) => {
     if (this.#isClosed) return onSent()
+    const remote = this.#remote
     for (const { head, lengthBytes } of parts) {
-      if (head !== undefined) {
-        this.#post((end) => {
-          end.#incomingBytes = head.lengthBytes
-          end.#intake?.onPayloadBegin(head)
-        })
-      }
+      if (head !== undefined) this.#post(() => remote.#onHead(head))
       this.#queue.push({ kind: 'payload', leftBytes: lengthBytes })
     }
     this.#queue.push({ kind: 'sent', onSent })
@@ -122,20 +123,16 @@ export class SimConnection implements Connection {
     if (!this.#flow.isActive) this.#pump()
   }
 
-  #post(arrive: (end: SimConnection) => void): void {
+  /** `arrive` is a step of the other end. */
+  #post(arrive: () => void): void {
     if (this.#isClosed) return
     this.#lastSentMs = this.#nowMs
     if (this.#queue.length > 0) this.#queue.push({ kind: 'arrival', arrive })
     else this.#deliver(arrive)
   }
 
-  #deliver(arrive: (end: SimConnection) => void): void {
-    const other = this.#other
-    this.#world.time.later(this.#world.latencyMs, () => {
-      if (other === undefined || other.#isClosed) return
-      other.#lastReceivedMs = other.#nowMs
-      arrive(other)
-    })
+  #deliver(arrive: () => void): void {
+    this.#world.time.later(this.#world.latencyMs, arrive)
   }
 
   /** Sends on until payload is under way or nothing is left. */
@@ -160,7 +157,8 @@ export class SimConnection implements Connection {
     const bytes = this.#inFlightBytes
     const parcel = this.#queue[0]
     this.#world.onCarried(bytes)
-    this.#deliver((end) => end.#receivePayload(bytes))
+    const remote = this.#remote
+    this.#deliver(() => remote.#onPayload(bytes))
     if (parcel?.kind === 'payload') {
       parcel.leftBytes -= bytes
       if (parcel.leftBytes === 0) this.#queue.shift()
@@ -168,7 +166,28 @@ export class SimConnection implements Connection {
     this.#pump()
   }
 
-  #receivePayload(bytes: number): void {
+  /** Something arrives; false when nobody is there any more. */
+  #hears(): boolean {
+    this.#lastReceivedMs = this.#nowMs
+    return !this.#isClosed
+  }
+
+  #onHandshake(handshake: Handshake): void {
+    if (this.#hears()) this.#owner.onHandshake(handshake)
+  }
+
+  #onMessages(messages: readonly WireMessage[]): void {
+    for (const message of messages) if (this.#hears()) this.#intake?.onMessage(message)
+  }
+
+  #onHead(head: BlockRange): void {
+    if (!this.#hears()) return
+    this.#incomingBytes = head.lengthBytes
+    this.#intake?.onPayloadBegin(head)
+  }
+
+  #onPayload(bytes: number): void {
+    if (!this.#hears()) return
     this.#incomingBytes -= bytes
     this.#intake?.onPayload(zeros(bytes))
     if (this.#incomingBytes === 0 && !this.#isClosed) this.#intake?.onPayloadEnd()
@@ -182,7 +201,7 @@ export class SimConnection implements Connection {
     for (const parcel of this.#queue.splice(0)) if (parcel.kind === 'sent') parcel.onSent()
     time.expectPromises()
     time.after(0, () => this.#owner.onClose(error))
-    const other = this.#other
-    time.after(this.#world.latencyMs, () => other?.close())
+    const remote = this.#remote
+    time.after(this.#world.latencyMs, () => remote.close())
   }
 }
