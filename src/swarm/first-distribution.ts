@@ -1,8 +1,8 @@
 // Which pieces the image server shows to whom while the swarm is young: each piece to one peer first, so
 // that each leaves the server once before any leaves it twice, and all have something to give to each
 // other at once. Pure: no clock but the times handed in, no socket. Invariant: a piece is fresh (no peer
-// has it or is to fetch it), on offer to exactly one unchoked peer, or spread; when nothing is fresh that a
-// peer wants, it is shown all that it wants, so that nobody ever waits in vain. In the spirit of BEP 16.
+// has it or is to fetch it), on offer to one unchoked peer, or spread; a peer for which nothing is fresh is
+// shown what is spread, and what is on offer for too long, so that nobody waits in vain. After BEP 16.
 import { Bitfield } from '../torrent/torrent.ts'
 import { type PeerKey } from './begun-piece.ts'
 import { type BlockRange } from './wire.ts'
@@ -24,10 +24,11 @@ export interface FirstDistributionOptions {
 /** Pieces on offer to one unchoked peer that it has not asked for yet: it never has to wait for the next. */
 const OPEN_OFFERS = 2
 
-/** An unchoked peer that asks for nothing on offer for this long wants something else. */
+/** An unchoked peer that asks for nothing on offer for this long is of no help. */
 const IDLE_MS = 10_000
 
-type Spread = 'fresh' | 'offered' | 'spread'
+/** Who fetches a piece for longer than this keeps it from the others no more. */
+const STALE_MS = 10_000
 
 interface Guest {
   readonly peer: OfferedPeer
@@ -36,33 +37,39 @@ interface Guest {
   readonly offers: Map<number, number>
   /** undefined until it has told. */
   wanted: Bitfield | undefined
+  /** What it wants and was not shown; undefined while there is something fresh for it. */
+  rest: readonly number[] | undefined
   /** Shown to it while it was choked. */
   bait: number | undefined
   isUnchoked: boolean
-  /** Shown all that it wants: it is not steered any more. */
-  isFree: boolean
+  /** Unchoked, and asks for nothing. */
+  isIdle: boolean
   activeMs: number
 }
 
 export class FirstDistribution {
   readonly #options: FirstDistributionOptions
   readonly #guests = new Map<PeerKey, Guest>()
-  readonly #states: Spread[]
-  /** Fresh pieces in random order, among others that are not fresh any more. */
+  /** Pieces that no peer had when the swarm began, in random order; those at the end are fresh. */
   #fresh: number[] = []
+  readonly #isFreshPiece: Uint8Array
+  /** When each piece was offered that is on offer now. */
+  readonly #offeredMs = new Map<number, number>()
 
   constructor(options: FirstDistributionOptions) {
     this.#options = options
-    this.#states = new Array<Spread>(options.pieceCount).fill('spread')
+    this.#isFreshPiece = new Uint8Array(options.pieceCount)
   }
 
   /** A peer has come. True: it is to be shown nothing but what `next` tells; false: everything. */
   add(peer: OfferedPeer, nowMs: number): boolean {
     if (this.#guests.size === 0) this.#restart()
-    if (this.#isOver) return false
+    this.#dropStale()
+    if (this.#fresh.length === 0 && this.#offeredMs.size === 0) return false
     this.#guests.set(peer.key, {
       ...{ peer, shown: new Bitfield(this.#options.pieceCount), offers: new Map() },
-      ...{ wanted: undefined, bait: undefined, isUnchoked: false, isFree: false, activeMs: nowMs },
+      ...{ wanted: undefined, rest: undefined, bait: undefined },
+      ...{ isUnchoked: false, isIdle: false, activeMs: nowMs },
     })
     return true
   }
@@ -80,7 +87,7 @@ export class FirstDistribution {
     const guest = this.#guests.get(key)
     if (guest === undefined) return
     guest.wanted = wanted
-    guest.isFree = false
+    guest.rest = undefined
   }
 
   setUnchoked(key: PeerKey, isUnchoked: boolean, nowMs: number): void {
@@ -89,7 +96,9 @@ export class FirstDistribution {
     guest.isUnchoked = isUnchoked
     guest.activeMs = nowMs
     if (!isUnchoked) this.#takeBack(guest)
-    else if (guest.bait !== undefined && this.#isFresh(guest.bait)) this.#reserve(guest, guest.bait)
+    else if (guest.bait !== undefined && this.#isFresh(guest.bait)) {
+      this.#reserve(guest, guest.bait, nowMs)
+    }
   }
 
   /** The peer asks for a range. */
@@ -97,6 +106,7 @@ export class FirstDistribution {
     const guest = this.#guests.get(key)
     if (guest === undefined) return
     guest.activeMs = nowMs
+    guest.isIdle = false
     const askedBytes = guest.offers.get(range.pieceIndex)
     if (askedBytes !== undefined) guest.offers.set(range.pieceIndex, askedBytes + range.lengthBytes)
   }
@@ -104,41 +114,45 @@ export class FirstDistribution {
   /** Pieces to show to the peer now; to be called after anything that happened with it, and regularly. */
   next(key: PeerKey, nowMs: number): readonly number[] {
     const guest = this.#guests.get(key)
-    if (guest === undefined || guest.isFree) return []
+    if (guest === undefined) return []
+    const isIdle = nowMs - guest.activeMs > IDLE_MS
     if (guest.wanted === undefined) {
-      if (nowMs - guest.activeMs < IDLE_MS) return []
+      if (!isIdle) return []
       guest.wanted = Bitfield.full(this.#options.pieceCount)
     }
-    if (guest.isUnchoked && nowMs - guest.activeMs > IDLE_MS) {
+    if (guest.isUnchoked && isIdle && !guest.isIdle) {
+      guest.isIdle = true
       this.#takeBack(guest)
-      return this.#free(guest)
     }
-    if (this.#isOver) return this.#free(guest)
-    return guest.isUnchoked ? this.#offer(guest) : this.#tempt(guest)
+    if (guest.isIdle) return this.#showRest(guest, nowMs)
+    return guest.isUnchoked ? this.#offer(guest, nowMs) : this.#tempt(guest, nowMs)
   }
 
   /** A choked peer is shown one piece that it wants, or it would never ask to be unchoked. */
-  #tempt(guest: Guest): readonly number[] {
+  #tempt(guest: Guest, nowMs: number): readonly number[] {
     const { bait, peer, wanted } = guest
     if (bait !== undefined && wanted?.has(bait) && !peer.has(bait)) return []
     // From anywhere: those that are unchoked at the same moment will ask for it at once.
     guest.bait = this.#findFresh(guest, Math.floor(this.#options.random() * this.#fresh.length))
-    return guest.bait === undefined ? this.#free(guest) : show(guest, [guest.bait])
+    return guest.bait === undefined ? this.#showRest(guest, nowMs) : show(guest, [guest.bait])
   }
 
-  #offer(guest: Guest): readonly number[] {
+  #offer(guest: Guest, nowMs: number): readonly number[] {
     const pieces: number[] = []
     for (let open = this.#openOffers(guest); open < OPEN_OFFERS; open++) {
       const index = this.#findFresh(guest, 0)
-      if (index === undefined) return open === 0 ? [...pieces, ...this.#free(guest)] : pieces
-      this.#reserve(guest, index)
+      // While something is on its way, the uplink is not spent on what others can give.
+      if (index === undefined && guest.offers.size === 0) return this.#showRest(guest, nowMs)
+      if (index === undefined) break
+      this.#reserve(guest, index, nowMs)
       pieces.push(index)
     }
     return show(guest, pieces)
   }
 
-  #reserve(guest: Guest, index: number): void {
-    this.#states[index] = 'offered'
+  #reserve(guest: Guest, index: number, nowMs: number): void {
+    this.#isFreshPiece[index] = 0
+    this.#offeredMs.set(index, nowMs)
     guest.offers.set(index, 0)
   }
 
@@ -148,7 +162,7 @@ export class FirstDistribution {
     for (const [index, askedBytes] of guest.offers) {
       if (guest.peer.has(index)) {
         guest.offers.delete(index)
-        this.#states[index] = 'spread'
+        this.#offeredMs.delete(index)
       } else if (askedBytes < this.#options.pieceSizeBytes(index)) {
         open++
       }
@@ -156,28 +170,29 @@ export class FirstDistribution {
     return open
   }
 
-  /** Shows all that the peer wants. */
-  #free(guest: Guest): readonly number[] {
-    guest.isFree = true
-    const { wanted, peer } = guest
+  /** Shows all that the peer wants, but for what is on its way to another. */
+  #showRest(guest: Guest, nowMs: number): readonly number[] {
+    const { peer, shown, wanted } = guest
+    const rest = guest.rest ?? [...(wanted?.indexes() ?? [])]
+    const isHidden = (index: number) =>
+      nowMs - (this.#offeredMs.get(index) ?? -Infinity) < STALE_MS &&
+      this.#options.copiesOf(index) === 0
+    const unseen = rest.filter((index) => !shown.has(index) && !peer.has(index))
+    guest.rest = unseen.filter(isHidden)
     return show(
       guest,
-      wanted === undefined ? [] : [...wanted.indexes()].filter((i) => !peer.has(i)),
+      unseen.filter((index) => !isHidden(index)),
     )
   }
 
   #takeBack(guest: Guest): void {
     for (const index of guest.offers.keys()) {
-      const isSpread = this.#options.copiesOf(index) > 0
-      this.#states[index] = isSpread ? 'spread' : 'fresh'
-      if (!isSpread) this.#fresh.push(index)
+      this.#offeredMs.delete(index)
+      if (this.#options.copiesOf(index) > 0) continue
+      this.#isFreshPiece[index] = 1
+      this.#fresh.push(index)
     }
     guest.offers.clear()
-  }
-
-  get #isOver(): boolean {
-    this.#dropStale()
-    return this.#fresh.length === 0
   }
 
   /** Pieces at the end that are fresh no more: on offer, or some peer brought them. */
@@ -189,7 +204,7 @@ export class FirstDistribution {
   }
 
   #isFresh(index: number): boolean {
-    return this.#states[index] === 'fresh' && this.#options.copiesOf(index) === 0
+    return this.#isFreshPiece[index] === 1 && this.#options.copiesOf(index) === 0
   }
 
   /** A fresh piece that the peer wants, looked for from the end but for the last `skip`. */
@@ -206,10 +221,11 @@ export class FirstDistribution {
   /** The first peer of a new swarm: what no connected peer has is fresh. */
   #restart(): void {
     this.#fresh = []
+    this.#offeredMs.clear()
     const { pieceCount, copiesOf, random } = this.#options
     for (let index = 0; index < pieceCount; index++) {
       const isFresh = copiesOf(index) === 0
-      this.#states[index] = isFresh ? 'fresh' : 'spread'
+      this.#isFreshPiece[index] = Number(isFresh)
       if (!isFresh) continue
       const at = Math.floor(random() * (this.#fresh.length + 1))
       this.#fresh.push(this.#fresh[at] ?? index)

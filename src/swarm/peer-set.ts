@@ -6,6 +6,7 @@ import { SiError, type Clock } from '../core/core.ts'
 import { Candidates, type AddOptions, type Ending, type Endpoint } from './candidates.ts'
 import { chooseUnchoked } from './choker.ts'
 import { formatEndpoint, type Connection } from './connection.ts'
+import { type Role } from './extension.ts'
 import { type Handshake } from './handshake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { Peer } from './peer.ts'
@@ -43,7 +44,12 @@ const SHORT_LIFE_MS = 5000
 /** A second connection from the same side replaces the first if that was silent for so long. */
 const STALE_MS = 15_000
 
-const REGULAR_SLOTS = 8
+/**
+ * Peers served at once. The server's pieces shall be many nodes' to give on from the start, and each soon
+ * be whole. Between nodes that all want everything at the same time, choking only makes some of them late.
+ */
+const REGULAR_SLOTS: Readonly<Record<Role, number>> = { server: 16, node: 32 }
+
 const CHOKE_ROUND_MS = 10_000
 const OPTIMISTIC_MS = 30_000
 
@@ -163,7 +169,7 @@ export class PeerSet {
     if (isDraw) this.#nextDrawMs = nowMs + OPTIMISTIC_MS
     this.#nextChokeMs = nowMs + CHOKE_ROUND_MS
     const decision = chooseUnchoked([...this], isDraw ? undefined : this.#optimistic, {
-      ...{ role: torrent.role, regularSlots: REGULAR_SLOTS, random },
+      ...{ role: torrent.role, regularSlots: REGULAR_SLOTS[torrent.role], random },
     })
     this.#optimistic = decision.optimistic
     for (const peer of this) peer.setUnchoked(decision.unchoked.has(peer.key))

@@ -43,8 +43,12 @@ const PIPELINE_SECONDS = 0.25
 /** Clients exist that turn to their requests once or twice a second only: transmission is one. */
 const FOREIGN_PIPELINE_SECONDS = 2
 
-/** Before the rate is known, and the least: fills a 1 Gbit/s link over a round trip of 4 ms. */
-const MIN_PIPELINE_BYTES = 512 * 1024
+/**
+ * Before the rate is known, and the least: fills 1 Gbit/s over a round trip of 4 ms. Among many peers each
+ * is asked for less, enough for 1 ms: what waits at many senders at once makes every piece late.
+ */
+const FIRST_PIPELINE_BYTES = 512 * 1024
+const MIN_PIPELINE_BYTES = 128 * 1024
 
 /** The most for a peer that is asked for blocks of 16 KiB, if its queue is as long as that. */
 const MAX_FOREIGN_PIPELINE_BYTES = 8 * 2 ** 20
@@ -81,7 +85,9 @@ export function planPipeline(input: PipelineInput): PipelinePlan {
     ? Math.min(MAX_FOREIGN_PIPELINE_BYTES, input.requestQueue * BLOCK_BYTES)
     : Math.max(2 * input.pieceLengthBytes, MIN_PIPELINE_BYTES)
   const seconds = isForeign ? FOREIGN_PIPELINE_SECONDS : PIPELINE_SECONDS
-  const wishedBytes = Math.max(MIN_PIPELINE_BYTES, input.bytesPerSecond * seconds)
+  const firstBytes = isForeign ? FIRST_PIPELINE_BYTES : FIRST_PIPELINE_BYTES / input.peerCount
+  const leastBytes = Math.max(MIN_PIPELINE_BYTES, firstBytes)
+  const wishedBytes = Math.max(leastBytes, input.bytesPerSecond * seconds)
   const shareBytes = input.unaskedBytes / (2 * Math.max(1, input.peerCount))
   const rangeBytes = Math.min(
     input.maxRequestBytes,

@@ -88,13 +88,42 @@ test('what a peer was to fetch is offered to others when it is choked or gone', 
   assert.deepEqual(a.next(), [1, 0])
 })
 
-test('when nothing is fresh everybody is shown everything, and newcomers are not steered', () => {
+test('when nothing is fresh a peer is shown what others have, but not what is on its way to them', () => {
   const { join } = bench(4)
   const [a, b] = [join(), join()]
-  a.next()
-  b.next()
-  assert.deepEqual(a.next(), [0, 1])
+  assert.deepEqual(
+    [a.next(), b.next()],
+    [
+      [3, 2],
+      [1, 0],
+    ],
+  )
+  b.get(1)
+  assert.deepEqual(a.next(), []) // its own pieces are still to come
+  a.get(3)
+  a.get(2)
+  assert.deepEqual(a.next(), [1])
+  b.get(0)
+  assert.deepEqual(a.next(), [0])
   assert.deepEqual(b.next(), [2, 3])
+})
+
+test('what is on its way for more than 10 s is shown to others as well', () => {
+  const { join } = bench(2)
+  const [a, b] = [join(), join()]
+  assert.deepEqual([a.next(), b.next(9000)], [[1, 0], []])
+  a.ask(1, 9000)
+  b.ask(1, 9000)
+  assert.deepEqual(b.next(10_500), [0, 1])
+})
+
+test('a newcomer is not steered when each piece has left the server', () => {
+  const { join } = bench(1)
+  const a = join()
+  a.next()
+  assert.equal(join().isSteered, true)
+  a.get(0)
+  a.next()
   assert.equal(join().isSteered, false)
 })
 
@@ -111,12 +140,14 @@ test('a swarm that begins anew is steered anew', () => {
   assert.deepEqual(b.next(), [1, 0])
 })
 
-test('a peer is shown only what it wants, and all of that when none of it is fresh', () => {
+test('a peer is shown only what it wants', () => {
   const { distribution, join } = bench(6)
   const first = new Bitfield(6)
   first.set(0)
   const [a, b] = [join({ wanted: first }), join({ wanted: first })]
   assert.deepEqual(a.next(), [0])
+  assert.deepEqual(b.next(), [])
+  a.get(0)
   assert.deepEqual(b.next(), [0])
   distribution.setWanted(b.key, Bitfield.full(6))
   assert.deepEqual(b.next(), [5, 4])
