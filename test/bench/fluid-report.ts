@@ -30,12 +30,18 @@ export interface FluidSummary {
   readonly nodePeakRssBytes: number
   readonly serverCpuSeconds: number
   readonly serverPeakRssBytes: number
+  /** Of this machine's processors on average: the lower, the less they count in the result. */
+  readonly busyShare: number
 }
 
 /** The value that `share` of all values do not exceed (nearest rank). */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? NaN
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 export function summarise(result: FluidResult, facts: FluidFacts): FluidSummary {
@@ -57,6 +63,7 @@ export function summarise(result: FluidResult, facts: FluidFacts): FluidSummary 
     nodePeakRssBytes: Math.max(...nodes.map((node) => node.peakRssBytes)),
     serverCpuSeconds: server.cpuSeconds,
     serverPeakRssBytes: server.peakRssBytes,
+    busyShare: mean(result.timeLine.map(({ busyShare }) => busyShare)),
   }
 }
 
@@ -80,6 +87,7 @@ export function fluidTable(summaries: readonly FluidSummary[], facts: FluidFacts
     ['peak RSS of a node', (s) => mib(s.nodePeakRssBytes)],
     ['CPU seconds of the server', (s) => s.serverCpuSeconds.toFixed(2)],
     ['peak RSS of the server', (s) => mib(s.serverPeakRssBytes)],
+    ["this machine's processors busy", (s) => `${Math.round(100 * s.busyShare)} %`],
   ]
   return [
     [title, ...summaries.map((_, index) => `round ${index + 1}`)],
@@ -90,16 +98,15 @@ export function fluidTable(summaries: readonly FluidSummary[], facts: FluidFacts
 
 /** Above the lines of `formatMoment`. */
 export const MOMENT_HEADER =
-  '     s  server up   nodes up (least)  nodes down (least)  done least  median   most  complete'
+  '     s  server up   nodes up (least)  nodes down (least)  done least  median   most  complete  CPU'
 
-/** One line: use of links in percent of their goodput, progress in percent of the pack. */
+/** One line: use of links in percent of their goodput, progress in percent of the pack, CPU in percent. */
 export function formatMoment(moment: Moment, facts: FluidFacts): string {
   const { bytesPerSecond } = facts.goodput
   const percent = (value: number, width: number) => `${Math.round(100 * value)}`.padStart(width)
   const share = (rate: number, width: number) => percent(rate / bytesPerSecond, width)
   const { sentBytesPerSecond: up, receivedBytesPerSecond: down } = moment
   const done = moment.doneBytes.map((bytes) => bytes / facts.image.packBytes)
-  const mean = (values: readonly number[]) => values.reduce((sum, v) => sum + v, 0) / values.length
   return (
     moment.atSeconds.toFixed(1).padStart(6) +
     share(moment.serverSentBytesPerSecond, 11) +
@@ -110,7 +117,8 @@ export function formatMoment(moment: Moment, facts: FluidFacts): string {
     percent(Math.min(...done), 14) +
     percent(median(done), 8) +
     percent(Math.max(...done), 7) +
-    String(moment.completeNodes).padStart(10)
+    String(moment.completeNodes).padStart(10) +
+    percent(moment.busyShare, 5)
   )
 }
 

@@ -1,5 +1,6 @@
 // What happens during a fluid run, second by second: how much of each link is in use and how far the
 // nodes are. Costs one short program a second.
+import { cpus } from 'node:os'
 import * as lab from '../lab/lab.ts'
 import type { FluidNode } from './fluid-node.ts'
 
@@ -14,6 +15,8 @@ export interface Moment {
   /** Of the pack, as the nodes said last. */
   readonly doneBytes: readonly number[]
   readonly completeNodes: number
+  /** Of all processors of this machine, whoever used them; near 1, it is they that are measured. */
+  readonly busyShare: number
 }
 
 export interface TimeLine {
@@ -38,7 +41,8 @@ export function createTimeLine(
   let last: Reading | undefined
   let isStopped = false
   const look = async () => {
-    const reading = { atMs: performance.now(), cables: await lab.readCables(scope) }
+    const cables = await lab.readCables(scope)
+    const reading = { atMs: performance.now(), cables, processors: readProcessors() }
     if (last !== undefined) {
       const moment = momentOf(last, reading, { startMs, nodes })
       moments.push(moment)
@@ -63,6 +67,22 @@ export function createTimeLine(
 interface Reading {
   readonly atMs: number
   readonly cables: ReadonlyMap<string, lab.CableCounters>
+  readonly processors: Processors
+}
+
+interface Processors {
+  readonly totalMs: number
+  readonly idleMs: number
+}
+
+/** Of all together, since boot. */
+function readProcessors(): Processors {
+  let [totalMs, idleMs] = [0, 0]
+  for (const { times } of cpus()) {
+    totalMs += times.user + times.nice + times.sys + times.idle + times.irq
+    idleMs += times.idle
+  }
+  return { totalMs, idleMs }
 }
 
 function momentOf(
@@ -79,6 +99,11 @@ function momentOf(
     sentBytesPerSecond: nodes.map(({ name }) => rate(name, 'sentBytes')),
     receivedBytesPerSecond: nodes.map(({ name }) => rate(name, 'receivedBytes')),
     doneBytes: nodes.map(({ doneBytes }) => doneBytes),
+    busyShare: busyShare(from.processors, to.processors),
     completeNodes: nodes.filter(({ report }) => report !== undefined).length,
   }
+}
+
+function busyShare(from: Processors, to: Processors): number {
+  return 1 - (to.idleMs - from.idleMs) / (to.totalMs - from.totalMs)
 }
