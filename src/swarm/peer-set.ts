@@ -21,7 +21,7 @@ export interface PeerSetOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly dial: Surroundings['dial']
-  /** False: only static peers are dialled, since nothing more is needed. */
+  /** False: nothing is wanted; with four connections or more, only static peers are dialled. */
   readonly needsPeers: () => boolean
 }
 
@@ -187,13 +187,17 @@ export class PeerSet {
     const { maxPeers, needsPeers } = this.#options
     if (this.#isClosed) return
     const chosen = [...this].filter(({ connection }) => connection.isOutgoing).length
+    const isLonely = this.#members.size < CHOSEN_PEERS
+    // Who wants nothing, but has few to give to, looks for some: they may not hear of us for long.
+    const isGiving = !needsPeers()
+    const goal = isGiving && isLonely ? CHOSEN_PEERS : DIALLED_PEERS
     const wished = Math.max(
-      Math.min(maxPeers, DIALLED_PEERS) - this.#members.size,
+      Math.min(maxPeers, goal) - this.#members.size,
       Math.min(maxPeers, CHOSEN_PEERS) - chosen,
     )
     const count = Math.min(wished, MAX_DIALS_AT_ONCE) - this.#dials.size
     const endpoints = this.#candidates.take(nowMs, count, {
-      onlyStatic: !needsPeers(),
+      onlyStatic: isGiving && !isLonely,
       isConnected: (identity) => this.#find(identity) !== undefined,
     })
     for (const endpoint of endpoints) this.#connect(endpoint, nowMs)

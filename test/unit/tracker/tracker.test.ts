@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test, { type TestContext } from 'node:test'
+import { decodeCompactPeers } from '../../../src/swarm/compact-peers.ts'
 import { systemClock } from '../../../src/core/core.ts'
 import { decodeBencode, parseInfoHash, type BencodeValue } from '../../../src/torrent/torrent.ts'
 import { createTracker, type TrackerOptions } from '../../../src/tracker/tracker.ts'
@@ -50,6 +51,17 @@ test('createTracker() puts the seeder beside it first, by the address the announ
   assert.deepEqual(peersOf(full)[0], '127.0.0.1:6881')
   assert.equal(peersOf(full).length, 3)
   assert.deepEqual(peersOf(await announce({ port: 1003, extra: '&numwant=1' })), ['127.0.0.1:6881'])
+})
+
+test('createTracker() tells IPv6 peers of IPv6 peers', async (t) => {
+  const { announce } = await serve(t, { ...OPTIONS, seederPort: () => 6881 }, '::1')
+  await announce({ port: 1001 })
+  const answer = await announce({ port: 1002 })
+  assert.deepEqual(answer.get('peers'), Buffer.alloc(0))
+  assert.deepEqual(decodeCompactPeers(answer.get('peers6') as Buffer, 16), [
+    { host: '::1', port: 6881 },
+    { host: '::1', port: 1001 },
+  ])
 })
 
 test('createTracker() names the seeder under a given address', async (t) => {
@@ -162,10 +174,10 @@ interface Announce {
   readonly extra?: string
 }
 
-async function serve(t: TestContext, options: TrackerOptions) {
+async function serve(t: TestContext, options: TrackerOptions, host = '127.0.0.1') {
   const tracker = createTracker(options)
   const server = createServer((request, response) => tracker.handle(request, response))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, host, resolve))
   t.after(async () => {
     tracker.close()
     server.closeAllConnections()
@@ -173,7 +185,8 @@ async function serve(t: TestContext, options: TrackerOptions) {
   })
   const { port: httpPort } = server.address() as AddressInfo
   const get = async (path: string) => {
-    const response = await fetch(`http://127.0.0.1:${httpPort}${path}`)
+    const shown = host.includes(':') ? `[${host}]` : host
+    const response = await fetch(`http://${shown}:${httpPort}${path}`)
     const bytes = new Uint8Array(await response.arrayBuffer())
     return decodeBencode(bytes, { allowUnsortedKeys: true }) as ReadonlyMap<string, BencodeValue>
   }
