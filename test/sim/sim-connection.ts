@@ -10,7 +10,8 @@ import {
 import { type Handshake } from '../../src/swarm/handshake.ts'
 import { Intake, type PeerSink } from '../../src/swarm/intake.ts'
 import { type BlockRange, type WireMessage } from '../../src/swarm/wire.ts'
-import { Flow, type FlowNetwork, type Pipe } from './flow-network.ts'
+import { type PipeId } from './fair-share.ts'
+import { type Flow, type FlowNetwork } from './flow-network.ts'
 import { zeros } from './payload.ts'
 import { type VirtualTime } from './virtual-time.ts'
 
@@ -18,7 +19,7 @@ import { type VirtualTime } from './virtual-time.ts'
 export interface LinkWorld {
   readonly time: VirtualTime
   readonly flows: FlowNetwork
-  readonly pipes: readonly Pipe[]
+  readonly pipes: readonly PipeId[]
   readonly latencyMs: number
   /** Payload is handed over in parts of this size, as reads of a socket would. */
   readonly fragmentBytes: number
@@ -57,7 +58,7 @@ export class SimConnection implements Connection {
     this.remoteHost = place.remoteHost
     this.isOutgoing = place.isOutgoing
     this.#owner = owner
-    this.#flow = new Flow(world.flows, world.pipes, () => this.#onReached())
+    this.#flow = world.flows.addFlow(world.pipes, () => this.#onReached())
     this.#lastReceivedMs = this.#lastSentMs = this.#nowMs
   }
 

@@ -3,7 +3,8 @@
 // and through those of both racks when these differ; within a rack, and for machines in none, not.
 import { formatEndpoint, type Connection, type Dial } from '../../src/swarm/connection.ts'
 import { type Handshake } from '../../src/swarm/handshake.ts'
-import { FlowNetwork, Pipe } from './flow-network.ts'
+import { type PipeId } from './fair-share.ts'
+import { FlowNetwork } from './flow-network.ts'
 import { SimConnection, type LinkWorld } from './sim-connection.ts'
 import { type VirtualTime } from './virtual-time.ts'
 
@@ -24,8 +25,8 @@ export interface HostTraffic {
 }
 
 interface Host extends HostOptions {
-  readonly up: Pipe
-  readonly down: Pipe
+  readonly up: PipeId
+  readonly down: PipeId
   readonly traffic: HostTraffic
 }
 
@@ -44,7 +45,7 @@ export class SimNetwork {
   readonly #options: NetworkOptions
   readonly #flows: FlowNetwork
   readonly #hosts = new Map<string, Host>()
-  readonly #racks = new Map<string, { readonly up: Pipe; readonly down: Pipe }>()
+  readonly #racks = new Map<string, { readonly up: PipeId; readonly down: PipeId }>()
   #crossRackBytes = 0
 
   constructor(time: VirtualTime, options: NetworkOptions) {
@@ -60,8 +61,8 @@ export class SimNetwork {
 
   add(options: HostOptions): HostTraffic {
     const traffic = { sentBytes: 0, receivedBytes: 0 }
-    const up = new Pipe(options.upBytesPerSecond)
-    const down = new Pipe(options.downBytesPerSecond)
+    const up = this.#flows.addPipe(options.upBytesPerSecond)
+    const down = this.#flows.addPipe(options.downBytesPerSecond)
     this.#hosts.set(options.name, { ...options, up, down, traffic })
     return traffic
   }
@@ -105,18 +106,21 @@ export class SimNetwork {
     }
   }
 
-  #pipesBetween(from: Host, to: Host): readonly Pipe[] {
+  #pipesBetween(from: Host, to: Host): readonly PipeId[] {
     if (from.rack === to.rack) return [from.up, to.down]
     const [fromRack, toRack] = [this.#rack(from), this.#rack(to)]
     return [from.up, fromRack?.up, toRack?.down, to.down].filter((pipe) => pipe !== undefined)
   }
 
-  #rack({ rack }: Host): { readonly up: Pipe; readonly down: Pipe } | undefined {
+  #rack({ rack }: Host): { readonly up: PipeId; readonly down: PipeId } | undefined {
     const { rackBytesPerSecond } = this.#options
     if (rack === undefined || rackBytesPerSecond === Infinity) return undefined
     let pipes = this.#racks.get(rack)
     if (pipes === undefined) {
-      pipes = { up: new Pipe(rackBytesPerSecond), down: new Pipe(rackBytesPerSecond) }
+      pipes = {
+        up: this.#flows.addPipe(rackBytesPerSecond),
+        down: this.#flows.addPipe(rackBytesPerSecond),
+      }
       this.#racks.set(rack, pipes)
     }
     return pipes
