@@ -33,6 +33,7 @@ const AT_SYMLINK_NOFOLLOW = 0x100
 const UTIME_OMIT = 0x3ffffffe
 const O_CLOEXEC = 0o2000000
 const MFD_CLOEXEC = 1
+const F_DUPFD_CLOEXEC = 1030
 const F_SETPIPE_SZ = 1031
 const LOCK_NB = 4
 const IPPROTO_TCP = 6
@@ -156,6 +157,11 @@ export function pipe(bufferBytes: number): { readonly readFd: number; readonly w
  */
 export function limitUnsent(fd: number, unsentBytes: number): void {
   c.setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, new Int32Array([unsentBytes]), 4)
+}
+
+/** Another descriptor (close-on-exec) for the same open file or socket (fcntl(2), F_DUPFD_CLOEXEC). */
+export function duplicate(fd: number): number {
+  return check('fcntl', c.fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0) as number)
 }
 
 /** dev_t as glibc and the kernel's 64-bit interfaces encode it (makedev(3)). */

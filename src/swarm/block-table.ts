@@ -82,16 +82,12 @@ export class BlockTable {
 
   /**
    * For the owner, when a lane has ended: what it was writing is free again, and so is what it received
-   * and nobody heard of.
+   * unless the owner has marked it since.
    */
-  forgetLane(lane: number, isKnown: (place: SlotPlace, block: number) => boolean): void {
+  forgetLane(lane: number): void {
     this.#words.forEach((word, at) => {
-      const slot = Math.floor(at / this.share.blocksPerSlot)
-      const place = { slot, generation: word >>> 8 }
       const state = stateOf(word)
-      const isLost =
-        state === WRITING + lane ||
-        (state === RECEIVED + lane && !isKnown(place, at % this.share.blocksPerSlot))
+      const isLost = state === WRITING + lane || state === RECEIVED + lane
       if (isLost) this.#exchange(at, word, FREE)
     })
   }

@@ -87,6 +87,7 @@ export class Downloader {
     if (piece?.place.generation !== generation) return
     piece.contributors.add(from)
     for (let block = first; block < end; block++) {
+      this.#pool.slab.table.markReceived(piece.place, block) // by a lane before; now it may die
       if (this.#picker.receive(pieceIndex, block) === 'complete') this.#complete(pieceIndex, piece)
     }
   }

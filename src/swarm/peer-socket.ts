@@ -1,10 +1,10 @@
 // Sockets to peers: how they are opened and set up. Invariant: all have the same options and, where
 // Node allows it, read into the buffer that their connection gives.
-import { connect, Socket } from 'node:net'
+import { connect, Socket, type Server } from 'node:net'
 import { type Clock } from '../core/core.ts'
 import { limitUnsent } from '../host/host.ts'
 import { type InfoHash } from '../torrent/torrent.ts'
-import { plainAddress, type ConnectionOwner, type Dial } from './connection.ts'
+import { plainAddress, type Connection, type ConnectionOwner, type Dial } from './connection.ts'
 import { TcpConnection, type SocketReader } from './tcp-connection.ts'
 
 /** The kernel finds out about a machine that lost power this long after its last byte (and 10 s). */
@@ -16,12 +16,27 @@ const TCP_KEEPALIVE_MS = 5000
  */
 const KERNEL_UNSENT_BYTES = 256 * 1024
 
+export interface AcceptOptions {
+  readonly clock: Clock
+  /** Of our torrents: who greets encrypted tells only those that know it which one it wants. */
+  readonly infoHashes: () => Iterable<InfoHash>
+}
+
+/** Where the sockets of a swarm live. */
+export interface PeerSockets {
+  readonly dial: Dial
+  /** Takes over a socket that the listener accepted, paused. */
+  accept(socket: Socket, owner: ConnectionOwner, options: AcceptOptions): Connection
+  /** To be called when all connections are closed. Idempotent. */
+  close(): Promise<void>
+}
+
 /** Connects to a peer; failure is told by `owner.onClose`. */
 export const dialPeer: Dial = ({ host, port }, owner, { clock, onConnect }) => {
   const open = ({ onread }: SocketReader) => {
     const socket = connect({ host, port, onread })
     return socket.once('connect', () => {
-      setOptions(socket)
+      setPeerOptions(socket)
       onConnect()
     })
   }
@@ -32,7 +47,7 @@ export const dialPeer: Dial = ({ host, port }, owner, { clock, onConnect }) => {
 export function acceptPeer(
   socket: Socket,
   owner: ConnectionOwner,
-  options: { readonly clock: Clock; readonly infoHashes: () => Iterable<InfoHash> },
+  options: AcceptOptions,
 ): TcpConnection {
   return new TcpConnection({
     host: plainAddress(socket.remoteAddress) ?? 'unknown',
@@ -40,18 +55,35 @@ export function acceptPeer(
     isOutgoing: false,
     ...{ owner, ...options },
     open: (reader) => {
-      setOptions(socket)
+      setPeerOptions(socket)
       return adoptSocket(socket, reader)
     },
   })
 }
 
-/** The descriptor is no part of Node's public interface: where there is none, the kernel's defaults stay. */
-function setOptions(socket: Socket): void {
+/** On this thread. */
+export const localSockets: PeerSockets = {
+  dial: dialPeer,
+  accept: acceptPeer,
+  close: () => Promise.resolve(),
+}
+
+/** For a connected socket. */
+export function setPeerOptions(socket: Socket): void {
   socket.setNoDelay(true)
   socket.setKeepAlive(true, TCP_KEEPALIVE_MS)
-  const fd = (socket as Socket & { _handle?: { readonly fd?: unknown } | null })._handle?.fd
-  if (typeof fd === 'number' && fd >= 0) limitUnsent(fd, KERNEL_UNSENT_BYTES)
+  const fd = descriptorOf(socket)
+  if (fd !== undefined) limitUnsent(fd, KERNEL_UNSENT_BYTES)
+}
+
+/**
+ * The descriptor of an open socket or listener. It is no part of Node's public interface: a version that
+ * has none gets along without what needs it (the kernel's own limits, sockets on one thread).
+ */
+export function descriptorOf(socket: Socket | Server): number | undefined {
+  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: unknown } | null }
+  const fd = handle?.fd
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 
 /**

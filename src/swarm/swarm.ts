@@ -1,8 +1,7 @@
 // The door of swarm: a listener and the torrents behind it. Invariant: this thread does network only; it
 // never hashes, decompresses or touches a disk itself. Everything opened here is closed by close().
 // Spec: BEP 3, 6, 10, 11, 12, 14, 23, 27; states in STATE.md.
-import { createServer, type Server, type Socket } from 'node:net'
-import { errnoOf, listenError, SiError, systemClock, type Clock } from '../core/core.ts'
+import { SiError, systemClock, type Clock } from '../core/core.ts'
 import { createTokenBucket, type TokenBucket } from '../throttle/throttle.ts'
 import { type InfoHash } from '../torrent/torrent.ts'
 import { type Connection } from './connection.ts'
@@ -10,7 +9,9 @@ import { isLoopback } from './compact-peers.ts'
 import { type Role } from './extension.ts'
 import { createLocalDiscovery, type LocalDiscovery } from './local-discovery.ts'
 import { createPeerId, type Handshake } from './handshake.ts'
-import { acceptPeer } from './peer-socket.ts'
+import { createLanes } from './lanes.ts'
+import { PeerListener } from './listener.ts'
+import { descriptorOf, localSockets } from './peer-socket.ts'
 import { systemSurroundings } from './surroundings.ts'
 import { type AddTorrent, type Torrent } from './torrent-handle.ts'
 import { TorrentSession } from './torrent-session.ts'
@@ -42,6 +43,8 @@ export interface SwarmOptions {
   readonly localDiscovery?: boolean | undefined
   /** Connections per torrent. Default 256 for a server, 32 for a node. */
   readonly maxPeers?: number
+  /** Threads that own sockets. Default 1: sockets live on the calling thread. */
+  readonly lanes?: number
   /** All torrents together; unlimited when left out. */
   readonly uploadBytesPerSecond?: number | undefined
   readonly downloadBytesPerSecond?: number | undefined
@@ -70,11 +73,6 @@ export const MAX_PEERS: Readonly<Record<Role, number>> = { server: 256, node: 32
 /** Below an upload limit, so that payload flows evenly: the least burst of a bucket. */
 const LIMITED_BUFFER_BYTES = 256 * 1024
 
-const HANDSHAKE_TIMEOUT_MS = 10_000
-
-/** Connections that have not said yet what they want; the oldest makes room, as it is the slowest. */
-const MAX_UNKNOWN = 64
-
 /** Listens. Throws ERR_SI_LISTEN when the port cannot be had. */
 export async function createSwarm(options: SwarmOptions): Promise<Swarm> {
   const swarm = new ListeningSwarm(options)
@@ -87,12 +85,12 @@ class ListeningSwarm implements Swarm {
   readonly #clock: Clock
   readonly #random: () => number
   readonly #peerId: string
-  readonly #server: Server
+  readonly #listener: PeerListener
   readonly #torrents = new Map<InfoHash, TorrentSession>()
-  readonly #unknown = new Set<Connection>()
   readonly #uploadBuffers: UploadBuffers
   readonly #uploadLimit: TokenBucket | undefined
   readonly #downloadLimit: TokenBucket | undefined
+  #sockets = localSockets
   #local: LocalDiscovery | undefined
   #port = 0
   #closed: Promise<void> | undefined
@@ -109,8 +107,13 @@ class ListeningSwarm implements Swarm {
       bufferBytes: isLimited ? LIMITED_BUFFER_BYTES : UPLOAD_BUFFER_BYTES,
       buffers: UPLOAD_BUFFERS,
     })
-    this.#server = createServer({ pauseOnConnect: true, noDelay: true })
-    this.#server.on('connection', (socket) => this.#onConnection(socket))
+    this.#listener = new PeerListener({
+      ...{ host: options.host, port: options.port, clock: this.#clock },
+      sockets: () => this.#sockets,
+      infoHashes: () => this.#torrents.keys(),
+      onHandshake: (connection, handshake) => this.#onHandshake(connection, handshake),
+      onNote: (text) => this.#note(text),
+    })
   }
 
   #createLimit(bytesPerSecond: number | undefined): TokenBucket | undefined {
@@ -123,45 +126,33 @@ class ListeningSwarm implements Swarm {
   }
 
   async listen(): Promise<void> {
-    try {
-      await this.#tryListen(this.#options.host ?? '::')
-    } catch (error) {
-      // A kernel without IPv6.
-      const hasNoIpv6 = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errnoOf(error) ?? '')
-      if (this.#options.host !== undefined || !hasNoIpv6) throw listenError(error, this.#place)
-      await this.#tryListen('0.0.0.0').catch((again: unknown) => {
-        throw listenError(again, this.#place)
-      })
+    const { lanes = 1, localDiscovery } = this.#options
+    const { address, port } = await this.#listener.listen()
+    this.#port = port
+    if (localDiscovery) await this.#discoverLocally(address)
+    if (lanes > 1) this.#startLanes(lanes)
+  }
+
+  /** Lanes are handed sockets by descriptor. */
+  #startLanes(count: number): void {
+    if (descriptorOf(this.#listener.server) === undefined) {
+      return this.#note('This Node does not tell the descriptors of sockets: one lane is used')
     }
-    const address = this.#server.address()
-    this.#port = typeof address === 'object' && address !== null ? address.port : 0
-    this.#server.on('error', (error) => this.#options.onNote?.(`Listener: ${error.message}`))
-    if (this.#options.localDiscovery) await this.#discoverLocally()
+    const onNote = (text: string) => this.#note(text)
+    this.#sockets = createLanes({ count, uploads: this.#uploadBuffers, onNote })
   }
 
-  async #discoverLocally(): Promise<void> {
-    const address = this.#server.address()
-    if (typeof address !== 'object' || address === null || isLoopback(address.address)) return
+  async #discoverLocally(host: string): Promise<void> {
+    if (isLoopback(host)) return
     this.#local = await createLocalDiscovery({
-      ...{ host: address.address, listenPort: this.#port },
+      ...{ host, listenPort: this.#port },
       ...{ clock: this.#clock, random: this.#random },
-      onNote: this.#options.onNote ?? (() => {}),
+      onNote: (text) => this.#note(text),
     })
   }
 
-  get #place() {
-    const { host = 'any address', port } = this.#options
-    return { what: 'for peers', host, port }
-  }
-
-  #tryListen(host: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host, port: this.#options.port }, () => {
-        this.#server.off('error', reject)
-        resolve()
-      })
-    })
+  #note(text: string): void {
+    this.#options.onNote?.(text)
   }
 
   add(options: AddTorrent): Torrent {
@@ -170,14 +161,15 @@ class ListeningSwarm implements Swarm {
     if (this.#torrents.has(infoHash)) {
       throw new SiError('ERR_SI_SWARM', `Cannot add torrent "${name}": it is in the swarm already`)
     }
-    const { role, announceAddress, rack, onNote } = this.#options
+    const { role, announceAddress, rack } = this.#options
     const session = new TorrentSession(options, {
       ...{ role, announceAddress, rack, peerId: this.#peerId, listenPort: this.#port },
       ...{ clock: this.#clock, random: this.#random, uploadBuffers: this.#uploadBuffers },
       ...{ uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit },
-      ...{ surroundings: systemSurroundings, localDiscovery: this.#local },
+      surroundings: { ...systemSurroundings, dial: this.#sockets.dial },
+      localDiscovery: this.#local,
       maxPeers: this.#options.maxPeers ?? MAX_PEERS[role],
-      onNote: onNote ?? (() => {}),
+      onNote: (text) => this.#note(text),
       onClosed: () => this.#torrents.delete(infoHash),
     })
     this.#torrents.set(infoHash, session)
@@ -190,40 +182,11 @@ class ListeningSwarm implements Swarm {
   }
 
   async #shutDown(): Promise<void> {
-    const listenerClosed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const connection of this.#unknown) connection.close()
+    const listenerClosed = this.#listener.close()
     await Promise.all([...this.#torrents.values()].map((torrent) => torrent.close()))
     await this.#local?.close()
     await listenerClosed
-  }
-
-  #onConnection(socket: Socket): void {
-    if (this.#closed !== undefined) {
-      socket.destroy()
-      return
-    }
-    const [oldest] = this.#unknown
-    if (oldest !== undefined && this.#unknown.size >= MAX_UNKNOWN) {
-      this.#unknown.delete(oldest)
-      oldest.close()
-    }
-    const connection = acceptPeer(
-      socket,
-      {
-        onHandshake: (handshake) => {
-          forget()
-          this.#onHandshake(connection, handshake)
-        },
-        onClose: () => forget(),
-      },
-      { clock: this.#clock, infoHashes: () => this.#torrents.keys() },
-    )
-    const cancel = this.#clock.schedule(HANDSHAKE_TIMEOUT_MS, () => connection.close())
-    const forget = () => {
-      cancel()
-      this.#unknown.delete(connection)
-    }
-    this.#unknown.add(connection)
+    await this.#sockets.close()
   }
 
   #onHandshake(connection: Connection, handshake: Handshake): void {

@@ -11,19 +11,19 @@ import {
   plainAddress,
   type Connection,
   type ConnectionOwner,
-  type MessageOptions,
   type PayloadPart,
   type SendOptions,
 } from './connection.ts'
 import { Encryption } from './encryption.ts'
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from './handshake.ts'
-import { Intake, type PeerSink } from './intake.ts'
+import { Intake, type IntakeSlots, type PeerSink } from './intake.ts'
 import { type UploadBuffer } from './upload-buffers.ts'
 import {
-  encodeMessage,
+  encodeMessages,
   encodePieceHead,
   WireDecoder,
   type BlockRange,
+  type WireLimits,
   type WireMessage,
 } from './wire.ts'
 
@@ -40,6 +40,10 @@ const MAX_UNSENT_BYTES = 4 * 2 ** 20
 export interface SocketReader {
   readonly onread: { readonly buffer: Buffer; readonly callback: (bytes: number) => boolean }
   readonly onChunk: (chunk: Buffer) => void
+}
+
+export interface TcpMessageOptions extends WireLimits {
+  readonly slab: IntakeSlots | undefined
 }
 
 export interface TcpSetup extends Endpoint {
@@ -64,10 +68,11 @@ export class TcpConnection implements Connection {
   readonly #encryption: Encryption | undefined
   #handshake = Buffer.alloc(HANDSHAKE_BYTES)
   #handshakeBytes = 0
+  #early: Buffer | undefined
   #isClosed = false
   /** A part of a piece message was sent, its end was not: messages wait. */
   #isAmidMessage = false
-  readonly #held: Buffer[] = []
+  readonly #held: Uint8Array[] = []
   #heldBytes = 0
   #error: Error | undefined
   #lastReceivedMs: number
@@ -81,7 +86,7 @@ export class TcpConnection implements Connection {
     this.#owner = setup.owner
     this.#lastReceivedMs = this.#lastSentMs = setup.clock.monotonicMs()
     const { infoHashes } = setup
-    const reply = (bytes: Buffer) => this.#write(bytes)
+    const reply = (bytes: Buffer) => this.write(bytes)
     this.#encryption = infoHashes && new Encryption({ infoHashes, reply })
     const onread = {
       buffer: receiveBuffer,
@@ -103,18 +108,24 @@ export class TcpConnection implements Connection {
     this.#owner = owner
   }
 
-  startMessages(sink: PeerSink, options: MessageOptions): void {
+  startMessages(sink: PeerSink, options: TcpMessageOptions): void {
     this.#intake = new Intake(sink, options.slab)
     this.#decoder = new WireDecoder(this.#intake, options)
+    const early = this.#early
+    if (early === undefined) return
+    this.#early = undefined
+    queueMicrotask(() => {
+      this.#receive(early)
+      this.resume()
+    })
   }
 
   sendHandshake(handshake: Handshake): void {
-    this.#write(encodeHandshake(handshake))
+    this.write(encodeHandshake(handshake))
   }
 
   send(...messages: readonly WireMessage[]): void {
-    const encoded = messages.map(encodeMessage)
-    this.#write(encoded.length === 1 && encoded[0] ? encoded[0] : Buffer.concat(encoded))
+    this.write(encodeMessages(messages))
   }
 
   request(range: BlockRange, place: SlotPlace | undefined): void {
@@ -161,7 +172,17 @@ export class TcpConnection implements Connection {
     this.#socket.destroy()
   }
 
-  #write(bytes: Buffer): void {
+  /** Reads nothing more from the socket. */
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#isClosed) this.#socket.resume()
+  }
+
+  /** Sends encoded messages; when a part of a piece message was sent, after its end. */
+  write(bytes: Uint8Array): void {
     if (this.#isClosed) return
     this.#lastSentMs = this.#clock.monotonicMs()
     if (this.#isAmidMessage) this.#hold(bytes)
@@ -176,7 +197,7 @@ export class TcpConnection implements Connection {
     this.#socket.write(this.#encryption?.send(bytes) ?? bytes, onSent)
   }
 
-  #hold(bytes: Buffer): void {
+  #hold(bytes: Uint8Array): void {
     this.#held.push(bytes)
     this.#heldBytes += bytes.length
   }
@@ -192,12 +213,21 @@ export class TcpConnection implements Connection {
     try {
       const bytes = this.#encryption?.receive(received) ?? received
       const rest = this.#handshakeBytes < HANDSHAKE_BYTES ? this.#gatherHandshake(bytes) : bytes
-      if (rest.length > 0) this.#decoder?.push(rest)
+      if (rest.length === 0) return
+      if (this.#decoder === undefined) this.#keepEarly(rest)
+      else this.#decoder.push(rest)
     } catch (error) {
       // A peer's fault closes its connection; a fault of ours must not be hidden behind that.
       if (!(error instanceof SiError)) throw error
       this.close(error)
     }
+  }
+
+  /** Messages follow a handshake at once; they wait until it is known who is to have them. */
+  #keepEarly(bytes: Uint8Array): void {
+    if (this.#isClosed) return
+    this.#early = Buffer.concat([this.#early ?? Buffer.alloc(0), bytes])
+    this.pause()
   }
 
   #gatherHandshake(bytes: Uint8Array): Uint8Array {

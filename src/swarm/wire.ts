@@ -255,6 +255,18 @@ export class WireDecoder {
   }
 }
 
+/** Messages one after the other. */
+export function encodeMessages(messages: readonly WireMessage[]): Buffer {
+  const encoded = messages.map(encodeMessage)
+  return encoded.length === 1 && encoded[0] ? encoded[0] : Buffer.concat(encoded)
+}
+
+/** What encodeMessage() made. Throws ERR_SI_PROTOCOL. */
+export function decodeMessage(bytes: Buffer): WireMessage | undefined {
+  const body = bytes.subarray(LENGTH_BYTES)
+  return body.length === 0 ? { type: 'keep-alive' } : decodeControl(body)
+}
+
 /** `body` is id and content. Undefined for an id nobody has told us about, which is to be ignored. */
 function decodeControl(body: Buffer): WireMessage | undefined {
   const id = body[0] ?? 0

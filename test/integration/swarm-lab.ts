@@ -49,6 +49,8 @@ export interface SeedOptions extends Pick<SwarmOptions, 'role' | 'clock'> {
   readonly port: number
   readonly uploadBytesPerSecond: number
   readonly downloadBytesPerSecond: number
+  /** Threads for sockets. */
+  readonly lanes: number
 }
 
 export interface GetOptions extends SeedOptions {
@@ -163,6 +165,7 @@ export async function startSeeder(
   const swarm = await createSwarm({
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
+    lanes: options.lanes ?? 1,
     role: options.role ?? 'server',
     ...(options.clock === undefined ? {} : { clock: options.clock }),
     uploadBytesPerSecond: options.uploadBytesPerSecond,
@@ -215,6 +218,7 @@ export async function startGetter(
   const swarm = await createSwarm({
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
+    lanes: options.lanes ?? 1,
     role: 'node',
     uploadBytesPerSecond: options.uploadBytesPerSecond,
     downloadBytesPerSecond: options.downloadBytesPerSecond,

@@ -1,0 +1,114 @@
+// One connection on the thread of its lane: the commands of the network thread go to the socket, what comes
+// from the socket goes to the network thread. Invariant: after the event that it has closed, nothing more.
+import { Socket } from 'node:net'
+import { systemClock } from '../core/core.ts'
+import { type SlotPlace } from './block-table.ts'
+import { type ConnectionOwner, type PayloadPart } from './connection.ts'
+import { encodeHandshake, type Handshake } from './handshake.ts'
+import {
+  type IntakeSlots,
+  type PayloadCount,
+  type PeerSink,
+  type ReceivedBlocks,
+} from './intake.ts'
+import { type Talker } from './lane-pressure.ts'
+import { type Adoption, type LinkCommands, type LinkEvents } from './lane-protocol.ts'
+import { TcpConnection } from './tcp-connection.ts'
+import { type UploadBuffer } from './upload-buffers.ts'
+import { encodeMessage, type BlockRange, type WireLimits, type WireMessage } from './wire.ts'
+
+/** What a connection needs of its lane. */
+export interface LinkSetup {
+  readonly events: LinkEvents
+  readonly slab: (slabId: number) => IntakeSlots | undefined
+  readonly buffer: (index: number) => UploadBuffer
+  /** Something was put into `events`. */
+  readonly onTold: () => void
+  readonly onEnded: () => void
+}
+
+export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker {
+  readonly #setup: LinkSetup
+  readonly #connection: TcpConnection
+
+  constructor({ fd, infoHashes }: Adoption, setup: LinkSetup) {
+    this.#setup = setup
+    this.#connection = new TcpConnection({
+      ...{ host: '', port: 0, isOutgoing: infoHashes === undefined, owner: this },
+      clock: systemClock,
+      infoHashes: infoHashes && (() => infoHashes),
+      open: ({ onread }) => new Socket({ fd, readable: true, writable: true, onread }).resume(),
+    })
+  }
+
+  start(slabId: number, limits: WireLimits): void {
+    this.#connection.startMessages(this, { ...limits, slab: this.#setup.slab(slabId) })
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#connection.write(bytes)
+  }
+
+  request(range: BlockRange, place: SlotPlace | undefined): void {
+    this.#connection.request(range, place)
+  }
+
+  sendPayload(bufferIndex: number, parts: readonly PayloadPart[], endsMessage: boolean): void {
+    this.#connection.sendPayload(this.#setup.buffer(bufferIndex), parts, {
+      endsMessage,
+      onSent: () => {
+        if (this.#connection.isClosed) return // the end of the connection tells of all at once
+        this.#setup.events.onSent()
+        this.#setup.onTold()
+      },
+    })
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+
+  pause(): void {
+    this.#connection.pause()
+  }
+
+  resume(): void {
+    this.#connection.resume()
+  }
+
+  onHandshake(handshake: Handshake): void {
+    this.#setup.events.onHandshake(encodeHandshake(handshake))
+    this.#setup.onTold()
+  }
+
+  onMessage(message: WireMessage): void {
+    this.#setup.events.onEncodedMessage(encodeMessage(message))
+    this.#setup.onTold()
+  }
+
+  onPayloadBegin(range: BlockRange, isExpected: boolean): void {
+    this.#setup.events.onPayloadBegin(range, isExpected)
+    this.#setup.onTold()
+  }
+
+  onBlocks(blocks: ReceivedBlocks): void {
+    this.#setup.events.onBlocks(blocks)
+    this.#setup.onTold()
+  }
+
+  onPayload(payload: PayloadCount): void {
+    this.#setup.events.onPayload(payload)
+    this.#setup.onTold()
+  }
+
+  onPayloadEnd(): void {
+    this.#setup.events.onPayloadEnd()
+    this.#setup.onTold()
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#setup.events.onClosed(error)
+    this.#setup.onTold()
+    this.#setup.onEnded()
+  }
+}

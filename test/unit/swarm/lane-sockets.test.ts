@@ -1,0 +1,112 @@
+// A lane on the thread of the test, with real sockets: what it tells, and that it waits to be heard.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { test } from 'node:test'
+import { duplicate } from '../../../src/host/host.ts'
+import { encodeHandshake } from '../../../src/swarm/handshake.ts'
+import { BatchWriter } from '../../../src/swarm/lane-batch.ts'
+import {
+  commandWriter,
+  readEvents,
+  writeAdopt,
+  writeHeard,
+  type LinkEvents,
+} from '../../../src/swarm/lane-protocol.ts'
+import { LaneSockets } from '../../../src/swarm/lane-sockets.ts'
+import { descriptorOf } from '../../../src/swarm/peer-socket.ts'
+import { createUploadBuffers } from '../../../src/swarm/upload-buffers.ts'
+import { encodeMessage } from '../../../src/swarm/wire.ts'
+import { parseInfoHash } from '../../../src/torrent/torrent.ts'
+import { until } from '../../integration/swarm-lab.ts'
+
+const HANDSHAKE = encodeHandshake({
+  infoHash: parseInfoHash('ab'.repeat(20)),
+  peerId: '-XX0000-abcdefghijkl',
+  supportsFast: true,
+  supportsExtensions: false,
+})
+
+const LIMITS = { maxControlBytes: 1000, maxPayloadBytes: 16384 }
+
+/** A lane with one connection, number 1, whose other end is `peer`. */
+async function laneWithPeer() {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const peer = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [accepted] = (await once(server, 'connection')) as [Socket]
+  const names: string[] = []
+  let [marks, isHeard] = [0, false]
+  const uploads = createUploadBuffers({ bufferBytes: 1024, buffers: 1 })
+  const lane = new LaneSockets({ lane: 1, uploads }, (batch) => {
+    readEvents(batch, {
+      mark() {
+        marks++
+        if (isHeard) setImmediate(hear)
+      },
+      find: () =>
+        new Proxy({} as LinkEvents, { get: (_target, name) => () => names.push(String(name)) }),
+    })
+  })
+  const batch = new BatchWriter()
+  const commands = commandWriter(batch, 1)
+  const tell = (command: () => void) => {
+    command()
+    lane.onMessage(batch.take())
+  }
+  const fd = duplicate(descriptorOf(accepted) ?? -1)
+  tell(() => writeAdopt(batch, 1, { fd, infoHashes: undefined }))
+  accepted.destroy()
+  server.close()
+  const hear = () => tell(() => writeHeard(batch))
+  const listen = () => {
+    isHeard = true
+    for (let count = 0; count < marks; count++) hear()
+  }
+  return { peer, commands, tell, listen, names, marks: () => marks }
+}
+
+test('a lane keeps messages that follow the handshake until it may read them', async () => {
+  const { peer, commands, tell, names } = await laneWithPeer()
+  peer.write(Buffer.concat([HANDSHAKE, encodeMessage({ type: 'unchoke' })]))
+  await until(() => names.length > 0, 'the handshake')
+  assert.deepEqual(names, ['onHandshake'])
+  peer.write(encodeMessage({ type: 'have', pieceIndex: 1 }))
+  tell(() => commands.start(0, LIMITS))
+  await until(() => names.length === 3, 'both messages')
+  assert.deepEqual(names, ['onHandshake', 'onEncodedMessage', 'onEncodedMessage'])
+  tell(() => commands.close())
+  await until(() => names.at(-1) === 'onClosed', 'the end')
+  peer.destroy()
+})
+
+test('a lane does not read on from a peer that floods it while nobody listens', async () => {
+  const { peer, commands, tell, listen, names, marks } = await laneWithPeer()
+  peer.on('error', () => {})
+  peer.write(HANDSHAKE)
+  await until(() => names.length > 0, 'the handshake')
+  tell(() => commands.start(0, LIMITS))
+  // More than the buffers of the kernel hold.
+  const total = 40_000
+  const message = encodeMessage({ type: 'bitfield', bytes: Buffer.alloc(900) })
+  for (let count = 0; count < total; count += 1000) {
+    peer.write(Buffer.concat(Array<Buffer>(1000).fill(message)))
+  }
+  await until(() => marks() === 1, 'a mark')
+  const before = names.length
+  await until(() => peer.writableLength > 0 && names.length === before, 'silence')
+  assert.ok(before < total / 20, `${before} messages without being heard`)
+  listen()
+  await until(() => names.length > total, 'the rest')
+  peer.destroy()
+  await until(() => names.at(-1) === 'onClosed', 'the end')
+})
+
+test('a lane ends a connection that breaks the protocol, and tells so', async () => {
+  const { peer, names } = await laneWithPeer()
+  peer.on('error', () => {})
+  peer.write(Buffer.alloc(68, 1))
+  await until(() => names.length > 0, 'the end')
+  assert.deepEqual(names, ['onClosed'])
+  peer.destroy()
+})
