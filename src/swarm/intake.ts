@@ -2,6 +2,7 @@
 // this connection was asked to, a block at a time and whole, after claiming it; a block that is cut by
 // a read waits in a buffer of its own until the rest has come. So a block has one sender, who can be
 // held to it, and half a block of a slow peer keeps nobody from sending it faster.
+import { copyBytes } from '../core/core.ts'
 import { BLOCK_BYTES } from '../torrent/torrent.ts'
 import { type BlockTable, type SlotPlace } from './block-table.ts'
 import { isSameRange, type BlockRange, type WireMessage, type WireSink } from './wire.ts'
@@ -151,7 +152,7 @@ export class Intake implements WireSink {
     const { place, pieceIndex } = current
     const from = run.first * BLOCK_BYTES
     const part = bytes.subarray(from - run.startBytes, run.end * BLOCK_BYTES - run.startBytes)
-    this.#slots?.view(place.slot).set(part, from)
+    if (this.#slots !== undefined) copyBytes(part, this.#slots.view(place.slot), from)
     for (let block = run.first; block < run.end; block++) {
       this.#slots?.table.markReceived(place, block)
     }
