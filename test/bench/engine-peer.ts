@@ -42,6 +42,7 @@ if (role === 'seed') {
   const slots = Math.max(MIN_SLOTS, Math.floor(SLAB_BYTES / pieceLengthBytes))
   const slab = createSlab({ slotBytes: pieceLengthBytes, slots })
   const pool = createPiecePool({ entry, workerData, threads: Number(values.threads), slab })
+  await pool.broadcast('start', null) // threads that start are no part of a transfer
   const store = await openFileStore(metainfo, folder)
   const swarm = await createSwarm({ port: 0, role: 'node' })
   const have = new Bitfield(pieceCount)

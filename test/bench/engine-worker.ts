@@ -25,5 +25,5 @@ servePieces({
     }
     return 'ok'
   },
-  tasks: {},
+  tasks: { start: () => {} },
 })
