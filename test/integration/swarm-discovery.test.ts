@@ -1,13 +1,17 @@
-// How peers find each other without a tracker: through the peers they have.
+// How peers find each other without a tracker: through the peers they have, ours and libtorrent.
 import assert from 'node:assert/strict'
+import { mkdir } from 'node:fs/promises'
 import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { decodeExtensionHandshake, encodeExtensionHandshake } from '../../src/swarm/extension.ts'
 import { createPeerId, encodeHandshake, HANDSHAKE_BYTES } from '../../src/swarm/handshake.ts'
 import { encodePeerExchange } from '../../src/swarm/peer-exchange-message.ts'
 import { encodeMessage, WireDecoder } from '../../src/swarm/wire.ts'
 import { type Metainfo } from '../../src/torrent/torrent.ts'
-import { createLab, until, within } from './swarm-lab.ts'
+import { libtorrent } from '../lab/foreign/libtorrent.ts'
+import { withScope, type Scope } from '../lab/scope.ts'
+import { createLab, until, within, type Lab } from './swarm-lab.ts'
 
 const LIMIT = { timeout: 60_000 }
 
@@ -26,6 +30,43 @@ test('swarm: getters that know only the seeder find each other', LIMIT, async ()
   const fromPeersBytes = getters.map(({ torrent }) => torrent.stats().fromPeersBytes)
   assert.ok(Math.max(...fromPeersBytes) > 0)
 })
+
+/** libtorrent with the lab's torrent; it has all of it, or is to get it from nobody it knows of. */
+async function startLibtorrent(scope: Scope, files: Lab, what: 'seed' | 'get') {
+  const torrentPath = join(files.directory, 'payload.torrent')
+  const directory = what === 'seed' ? files.directory : join(scope.directory, 'libtorrent')
+  await mkdir(directory, { recursive: true })
+  const task = { torrentPath, directory, host: '127.0.0.1', encryption: 'plain' } as const
+  return libtorrent[what](scope, task)
+}
+
+test('swarm: getters that know only libtorrent are told of each other by it', LIMIT, () =>
+  withScope(async (scope) => {
+    await using files = await createLab({ sizeBytes: 4 * 2 ** 20, pieceLengthBytes: 2 ** 18 })
+    const hub = await startLibtorrent(scope, files, 'seed')
+    // Slow, so that both are there and want something when they are told.
+    const slow = { peers: [hub.address], downloadBytesPerSecond: 300_000 }
+    await using first = await files.get(slow)
+    await using second = await files.get(slow)
+    const has = (getter: typeof first) =>
+      getter.torrent.stats().peers.some(({ client }) => client.startsWith('SwarmImager'))
+    await until(() => has(first) && has(second), 'the getters to meet')
+  }),
+)
+
+test('swarm: libtorrent comes to whom we tell it of', LIMIT, () =>
+  withScope(async (scope) => {
+    await using files = await createLab({ sizeBytes: 4 * 2 ** 20, pieceLengthBytes: 2 ** 18 })
+    const theirs = await startLibtorrent(scope, files, 'get')
+    await using getter = await files.get({ wanted: [] })
+    // It has nothing to give: whoever comes to the getter was told of it.
+    await using hub = await files.get({ wanted: [0], peers: [theirs.address, getter.address] })
+    const isThere = () =>
+      getter.torrent.stats().peers.some(({ client }) => client.startsWith('libtorrent'))
+    await until(isThere, 'libtorrent')
+    assert.equal(hub.torrent.stats().uploadedBytes, 0)
+  }),
+)
 
 /** A listener that counts who connects. */
 async function countConnections() {
