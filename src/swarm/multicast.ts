@@ -67,6 +67,7 @@ async function openGroup(family: Family, options: MulticastOptions): Promise<Gro
   try {
     await bind(socket, port)
   } catch (error) {
+    attempt(() => socket.close())
     // A kernel without IPv6 is no news.
     if (!isIPv6) onNote(`Local discovery is off: ${messageOf(error)}`)
     return undefined

@@ -54,7 +54,7 @@ export async function benchDeploy(options: CompetitionOptions): Promise<readonly
         {
           name: 'si-deploy --root',
           prepare: target.renew,
-          command: [SI, 'deploy', '--torrent', url, '--root', target.path],
+          command: [SI, 'deploy', '--torrent', url, '--root', target.path, '--no-local-discovery'],
           inspect: target.inspect,
         },
       ],

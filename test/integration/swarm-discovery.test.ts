@@ -1,6 +1,7 @@
 // How peers find each other without a tracker: through the peers they have, ours and libtorrent.
 import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -67,6 +68,25 @@ test('swarm: libtorrent comes to whom we tell it of', LIMIT, () =>
     assert.equal(hub.torrent.stats().uploadedBytes, 0)
   }),
 )
+
+test('swarm: a node tells the tracker its rack', LIMIT, async () => {
+  await using files = await createLab({ sizeBytes: 2 ** 20, pieceLengthBytes: 2 ** 18 })
+  const asked: string[] = []
+  const tracker = createHttpServer((request, response) => {
+    asked.push(request.url ?? '')
+    response.end('d8:intervali30e5:peers0:e')
+  })
+  await new Promise<void>((resolve) => tracker.listen(0, '127.0.0.1', resolve))
+  const address = tracker.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const trackers = [[`http://127.0.0.1:${port}/announce`]]
+  await using getter = await files.get({ trackers, rack: 'hall 2' })
+  await until(() => asked.length > 0, 'an announce')
+  assert.match(asked[0] ?? '', /&rack=hall%202$/)
+  await getter.swarm.close()
+  tracker.closeAllConnections()
+  await new Promise((resolve) => tracker.close(resolve))
+})
 
 /** A listener that counts who connects. */
 async function countConnections() {

@@ -42,6 +42,7 @@ export interface Lab extends AsyncDisposable {
 }
 
 export interface SeedOptions extends Pick<SwarmOptions, 'role' | 'clock'> {
+  readonly rack: string
   readonly store: (store: PieceStore) => PieceStore
   readonly trackers: readonly (readonly string[])[]
   readonly peers: readonly string[]
@@ -219,6 +220,7 @@ export async function startGetter(
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     lanes: options.lanes ?? 1,
+    rack: options.rack,
     role: 'node',
     uploadBytesPerSecond: options.uploadBytesPerSecond,
     downloadBytesPerSecond: options.downloadBytesPerSecond,

@@ -47,13 +47,8 @@ describe('local discovery', { skip }, () => {
   test('nodes deploy from si-seed and each other without a tracker', LIMIT, () =>
     lab.withScope(async (scope) => {
       const network = await lab.createNetwork(scope, { hosts: ['seeder', 'node01', 'node02'] })
-      const source = join(scope.directory, 'source')
-      const repository = join(scope.directory, 'repository')
-      await mkdir(source)
-      await writeFile(join(source, 'bulk'), noise(3_000_000))
-      const capture = ['getimage', '--root', source, '--name', 'web', '--repository', repository]
-      await lab.runOnHost(scope, network('seeder'), { program: SI, args: capture })
-      const torrent = ['--torrent', join(repository, 'images/web/latest/image.torrent')]
+      const { source, repository, torrent: path } = await captureImage(scope, network('seeder'))
+      const torrent = ['--torrent', path]
       const seed = { program: SI, args: ['seed', 'web', '--repository', repository] }
       const seeder = lab.startOnHost(scope, network('seeder'), seed)
       const first = await deploy(scope, network('node01'), torrent)
@@ -63,6 +58,21 @@ describe('local discovery', { skip }, () => {
       const second = await deploy(scope, network('node02'), torrent)
       assert.ok(second.report.fromPeersBytes > 3_000_000)
       assert.deepEqual(await lab.compareTrees(source, second.target, { excludes: [] }), [])
+    }),
+  )
+
+  test('a node finds si-seed where there are link-local addresses only', LIMIT, () =>
+    lab.withScope(async (scope) => {
+      const network = await lab.createNetwork(scope, { hosts: ['seeder', 'node01'] })
+      for (const name of ['seeder', 'node01']) {
+        const flush = ['-4', 'address', 'flush', 'dev', 'eth0']
+        await lab.runOnHost(scope, network(name), { program: 'ip', args: flush })
+      }
+      const image = await captureImage(scope, network('seeder'))
+      const seed = ['seed', 'web', '--repository', image.repository, '--host', '::']
+      lab.startOnHost(scope, network('seeder'), { program: SI, args: seed })
+      const node = await deploy(scope, network('node01'), ['--torrent', image.torrent])
+      assert.deepEqual(await lab.compareTrees(image.source, node.target, { excludes: [] }), [])
     }),
   )
 
@@ -106,6 +116,17 @@ describe('local discovery', { skip }, () => {
     }),
   )
 })
+
+/** An image `web` of three megabytes. */
+async function captureImage(scope: lab.Scope, host: lab.NetworkHost) {
+  const source = join(scope.directory, 'source')
+  const repository = join(scope.directory, 'repository')
+  await mkdir(source)
+  await writeFile(join(source, 'bulk'), noise(3_000_000))
+  const args = ['getimage', '--root', source, '--name', 'web', '--repository', repository]
+  await lab.runOnHost(scope, host, { program: SI, args })
+  return { source, repository, torrent: join(repository, 'images/web/latest/image.torrent') }
+}
 
 async function makeContent(
   scope: lab.Scope,
