@@ -48,6 +48,22 @@ export const threadsOption = (most: number) =>
     .argParser(parseInteger(1, 256))
     .default(Math.min(most, availableParallelism()), `one per core, at most ${most}`)
 
+/**
+ * Threads that own sockets. One carries more than 10 Gbit/s and the rest of the machine has other work, so
+ * there is another for every four cores only.
+ */
+export const lanesOption = (most: number) =>
+  new Option('--lanes <n>', 'network threads')
+    .env('SI_LANES')
+    .argParser(parseInteger(1, 32))
+    .default(
+      Math.max(1, Math.min(most, Math.floor(availableParallelism() / 4))),
+      `one for every four cores, at most ${most}`,
+    )
+
+/** Of a program that does nothing but seed: enough for the fastest links of a single machine. */
+export const MOST_SEEDING_LANES = 8
+
 export const portOption = (flag: string, description: string, env: string, value: number) =>
   new Option(`${flag} <port>`, description)
     .env(env)

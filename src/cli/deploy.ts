@@ -7,6 +7,7 @@ import {
   downloadLimitOption,
   durationOption,
   jsonOption,
+  lanesOption,
   localDiscoveryOption,
   portOption,
   rackOption,
@@ -21,6 +22,9 @@ import type { Command } from 'commander'
 
 /** Each decodes and writes more than half a gigabyte per second: more than a disk or a network gives. */
 const MOST_THREADS = 4
+
+/** Four carry 40 Gbit/s: more than the workers above can take in. */
+const MOST_LANES = 4
 
 interface DeployFlags {
   readonly torrent: string
@@ -40,6 +44,7 @@ interface DeployFlags {
   readonly uploadLimit?: number
   readonly downloadLimit?: number
   readonly threads: number
+  readonly lanes: number
   readonly json?: true
 }
 
@@ -89,6 +94,7 @@ export function createDeployCommand(io: Io): Command {
     .addOption(uploadLimitOption())
     .addOption(downloadLimitOption())
     .addOption(threadsOption(MOST_THREADS))
+    .addOption(lanesOption(MOST_LANES))
     .addOption(jsonOption())
     .action((flags: DeployFlags) => runDeploy(flags, io))
 }
@@ -109,6 +115,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
     seedForMs: flags.seedFor,
     dryRun: flags.dryRun === true,
     threads: flags.threads,
+    lanes: flags.lanes,
     pieceCacheBytes: flags.pieceCache,
     uploadBytesPerSecond: flags.uploadLimit,
     downloadBytesPerSecond: flags.downloadLimit,

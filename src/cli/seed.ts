@@ -7,7 +7,9 @@ import {
   collectUrl,
   durationOption,
   jsonOption,
+  lanesOption,
   localDiscoveryOption,
+  MOST_SEEDING_LANES,
   portOption,
   rackOption,
   repositoryOption,
@@ -29,6 +31,7 @@ interface SeedFlags {
   readonly rack?: string
   readonly localDiscovery: boolean
   readonly for: number
+  readonly lanes: number
   readonly json?: true
 }
 
@@ -58,6 +61,7 @@ export function createSeedCommand(io: Io): Command {
       ),
     )
     .addOption(uploadLimitOption())
+    .addOption(lanesOption(MOST_SEEDING_LANES))
     .addOption(jsonOption())
     .action((images: readonly string[], flags: SeedFlags) => runSeed(images, flags, io))
 }
@@ -67,10 +71,10 @@ async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Pro
   const log = createCommandLog(io, { command: 'si-seed', json: flags.json === true })
   const sources = await toSources(images, flags)
   await warnWithoutTracker(sources, flags, (message) => log.warn({}, message))
-  const { host, port: peerPort, rack, localDiscovery, tracker: trackers } = flags
+  const { host, port: peerPort, rack, localDiscovery, lanes, tracker: trackers } = flags
   const place = { host, peerPort, rack, localDiscovery }
   const seeder = await startSeeder(
-    { ...place, sources, trackers, uploadBytesPerSecond: flags.uploadLimit, log },
+    { ...place, sources, trackers, uploadBytesPerSecond: flags.uploadLimit, lanes, log },
     io.signal,
   )
   log.info({ peerPort: seeder.peerPort }, `seeding ${sources.length} image(s)`)

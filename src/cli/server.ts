@@ -1,7 +1,9 @@
 // si-server: tracker, seeder of every image in the repository, and HTTP, in the foreground.
 import {
   jsonOption,
+  lanesOption,
   localDiscoveryOption,
+  MOST_SEEDING_LANES,
   portOption,
   repositoryOption,
   uploadLimitOption,
@@ -19,6 +21,7 @@ interface ServerFlags {
   readonly announceUrl?: string
   readonly localDiscovery: boolean
   readonly uploadLimit?: number
+  readonly lanes: number
   readonly json?: true
 }
 
@@ -46,6 +49,7 @@ export function createServerCommand(io: Io): Command {
     )
     .addOption(uploadLimitOption())
     .addOption(localDiscoveryOption())
+    .addOption(lanesOption(MOST_SEEDING_LANES))
     .addOption(jsonOption())
     .action((flags: ServerFlags) => runServer(flags, io))
 }
@@ -63,6 +67,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
       peerPort: flags.peerPort,
       localDiscovery: flags.localDiscovery,
       uploadBytesPerSecond: flags.uploadLimit,
+      lanes: flags.lanes,
       ...(announceUrl === undefined ? {} : { announceUrl }),
       log,
     },

@@ -52,6 +52,7 @@ export async function deploy(
   }
   const download = await startDownload({
     ...{ metainfo, trackers, peers, webSeeds, threads: options.threads },
+    lanes: options.lanes,
     ...{ host: options.listenHost, port: options.listenPort, rack: options.rack },
     localDiscovery: options.localDiscovery === true,
     uploadBytesPerSecond: options.uploadBytesPerSecond,

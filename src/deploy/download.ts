@@ -18,6 +18,7 @@ export interface DownloadOptions {
   readonly rack: string | undefined
   readonly localDiscovery: boolean
   readonly threads: number
+  readonly lanes: number
   readonly pieceCacheBytes: number
   readonly uploadBytesPerSecond: number | undefined
   readonly downloadBytesPerSecond: number | undefined
@@ -105,7 +106,7 @@ async function join(
   cache: PieceCache,
 ): Promise<{ readonly swarm: Swarm; readonly torrent: Torrent }> {
   const { metainfo, host, port, rack, localDiscovery, onNote, peers, webSeeds } = options
-  const { uploadBytesPerSecond, downloadBytesPerSecond } = options
+  const { uploadBytesPerSecond, downloadBytesPerSecond, lanes } = options
   const swarm = await createSwarm({
     ...(host === undefined ? {} : { host }),
     ...{
@@ -115,6 +116,7 @@ async function join(
       role: 'node',
       uploadBytesPerSecond,
       downloadBytesPerSecond,
+      lanes,
       onNote,
     },
   })

@@ -27,6 +27,8 @@ export interface DeployOptions {
   readonly dryRun: boolean
   /** Worker threads, at least 1. */
   readonly threads: number
+  /** Network threads, at least 1. */
+  readonly lanes: number
   /** Memory for compressed pieces; undefined: half of what is free, leaving 512 MiB. */
   readonly pieceCacheBytes: number | undefined
   /** undefined: unlimited. */

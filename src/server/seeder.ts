@@ -26,6 +26,8 @@ export interface SeederOptions {
   readonly trackers: readonly string[]
   /** undefined: unlimited. */
   readonly uploadBytesPerSecond?: number | undefined
+  /** Network threads. Default 1. */
+  readonly lanes?: number
   readonly log: Log
 }
 
@@ -44,10 +46,12 @@ export async function startSeeder(
   signal: AbortSignal,
 ): Promise<RunningSeeder> {
   throwIfAborted(signal)
-  const { host, peerPort, rack, localDiscovery, trackers, uploadBytesPerSecond, log } = options
+  const { host, peerPort, rack, localDiscovery, trackers, log } = options
+  const { uploadBytesPerSecond, lanes = 1 } = options
   const onNote = (text: string) => log.info({}, text)
   const swarm = await createSwarm({
-    ...{ host, port: peerPort, rack, localDiscovery, role: 'node', uploadBytesPerSecond, onNote },
+    ...{ host, port: peerPort, rack, localDiscovery, role: 'node', onNote },
+    ...{ uploadBytesPerSecond, lanes },
   })
   let closing: Promise<void> | undefined
   const closeAll = async () => {

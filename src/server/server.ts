@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly peerPort: number
   /** undefined: unlimited. */
   readonly uploadBytesPerSecond?: number | undefined
+  /** Network threads. Default 1. */
+  readonly lanes?: number
   /**
    * For servers behind address translation, which must keep the ports; its host is then the address
    * of the seeder, too. Left out: torrents name the address by which they were fetched.
@@ -60,7 +62,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   throwIfAborted(signal)
   const { repository, host, log } = options
-  const { announceUrl, uploadBytesPerSecond } = options
+  const { announceUrl, uploadBytesPerSecond, lanes = 1 } = options
   const seederAddress = announceUrl === undefined ? undefined : await addressOf(announceUrl)
   const closers: (() => void | Promise<void>)[] = []
   const close = createClose(closers)
@@ -68,7 +70,8 @@ export async function startServer(
     const onNote = (text: string) => log.info({}, text)
     const { peerPort, localDiscovery } = options
     const swarm = await createSwarm({
-      ...{ host, port: peerPort, localDiscovery, role: 'server', uploadBytesPerSecond, onNote },
+      ...{ host, port: peerPort, localDiscovery, role: 'server', onNote },
+      ...{ uploadBytesPerSecond, lanes },
     })
     closers.push(() => swarm.close())
     const tracker = createTracker({

@@ -21,29 +21,33 @@ import {
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const io = { progress: silentProgress, confirm: () => Promise.resolve() }
 
-test('deploy() into a directory gives the golden tree in everything', { skip }, async () => {
-  await withScope(async (scope) => {
-    const tree = join(scope.directory, 'golden')
-    await writeNastyContent(scope, tree)
-    const image = await makeSampleImage({ tree, directory: join(scope.directory, 'image') })
-    const seeder = await seedSample(image)
-    scope.defer('seeder', () => seeder.close())
-    const directory = join(scope.directory, 'target')
-    await mkdir(directory)
-    const plans: DeployPlan[] = []
-    const confirm = (plan: DeployPlan) => Promise.resolve(void plans.push(plan))
-    const options = deployOptions(image, { type: 'root', directory }, { peers: [seeder.address] })
-    const report = await deploy(options, { ...io, confirm }, scope.signal)
-    assert.deepEqual(await compareTrees(tree, directory, { excludes: [] }), [])
-    assert.equal(plans[0]?.resumes, false)
-    assert.deepEqual(report.notes, [])
-    assert.equal(report.resumedPieces, 0)
-    assert.equal(report.fileCount, image.header.entryCount)
-    assert.ok(wantedBytes(image) < image.metainfo.lengthBytes, 'the image has padding')
-    assert.equal(report.fromServerBytes, wantedBytes(image))
-    assert.equal((await readdir(directory)).includes('.swarmimager-journal'), false)
+for (const lanes of [1, 2]) {
+  const title = `deploy() into a directory gives the golden tree in everything with lanes: ${lanes}`
+  test(title, { skip }, async () => {
+    await withScope(async (scope) => {
+      const tree = join(scope.directory, 'golden')
+      await writeNastyContent(scope, tree)
+      const image = await makeSampleImage({ tree, directory: join(scope.directory, 'image') })
+      const seeder = await seedSample(image)
+      scope.defer('seeder', () => seeder.close())
+      const directory = join(scope.directory, 'target')
+      await mkdir(directory)
+      const plans: DeployPlan[] = []
+      const confirm = (plan: DeployPlan) => Promise.resolve(void plans.push(plan))
+      const changes = { lanes, peers: [seeder.address] }
+      const options = deployOptions(image, { type: 'root', directory }, changes)
+      const report = await deploy(options, { ...io, confirm }, scope.signal)
+      assert.deepEqual(await compareTrees(tree, directory, { excludes: [] }), [])
+      assert.equal(plans[0]?.resumes, false)
+      assert.deepEqual(report.notes, [])
+      assert.equal(report.resumedPieces, 0)
+      assert.equal(report.fileCount, image.header.entryCount)
+      assert.ok(wantedBytes(image) < image.metainfo.lengthBytes, 'the image has padding')
+      assert.equal(report.fromServerBytes, wantedBytes(image))
+      assert.equal((await readdir(directory)).includes('.swarmimager-journal'), false)
+    })
   })
-})
+}
 
 const hostile: readonly [string, (entry: Record<string, unknown>) => void, RegExp][] = [
   ['an absolute path', (entry) => (entry['path'] = '/etc/passwd'), /ERR_SI_UNSAFE_PATH/],

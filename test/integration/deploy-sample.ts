@@ -156,6 +156,7 @@ export function deployOptions(
     ...{ torrent: image.torrentPath, target, trackers: [], peers: [] },
     ...{ listenHost: '127.0.0.1', listenPort: 0, seedForMs: 0, dryRun: false, threads: 2 },
     uploadBytesPerSecond: undefined,
+    lanes: 1,
     downloadBytesPerSecond: undefined,
     pieceCacheBytes: 64 * 2 ** 20,
     ...changes,
