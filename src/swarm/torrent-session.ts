@@ -41,7 +41,7 @@ export interface SessionContext {
   readonly random: () => number
   readonly surroundings: Surroundings
   /** undefined: switched off. */
-  readonly localDiscovery?: LocalDiscovery | undefined
+  readonly localDiscovery: LocalDiscovery | undefined
   readonly uploadBuffers: UploadBuffers
   /** undefined: as fast as it goes. */
   readonly uploadLimit: TokenBucket | undefined

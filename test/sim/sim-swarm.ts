@@ -169,6 +169,7 @@ export class SimSwarm {
         soon: (callback) => void time.after(0, callback),
       },
       uploadBuffers: createHollowBuffers(time, this.options.uploadBufferBytes),
+      localDiscovery: undefined,
       uploadLimit: undefined,
       downloadLimit: undefined,
       onNote: (note) => {
