@@ -1,13 +1,16 @@
-// One node from one seeder on loopback against `aria2c` followed by `zstd -dc | tar -x`, both from the
-// same si-server onto the same freshly made ext4 on a loop device; with the bytes that reached the disk.
+// One node from one server on loopback: si-deploy against a plain HTTP download from nginx that is decoded
+// as it comes, and against `aria2c` followed by the decoding; the same image onto the same freshly made ext4
+// on a loop device; with the bytes that reached the disk. si-deploy flushes the disk before it reports
+// success, so the plain download takes part with and without that.
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { once } from 'node:events'
 import type { CompetitionOptions } from './report.ts'
 import { copyGoldenTree, SI } from './golden-tree.ts'
-import { compete, runQuietly, type Row } from './measure.ts'
+import { compete, runQuietly, type Contestant, type Row } from './measure.ts'
 import { createLoopDisk } from '../lab/loop-disk.ts'
+import { startNginx } from '../lab/nginx.ts'
 import { withScope, waitFor, type Scope } from '../lab/scope.ts'
 
 const HTTP_PORT = 18_080
@@ -31,47 +34,47 @@ export async function benchDeploy(options: CompetitionOptions): Promise<readonly
       repository,
     ])
     await startServer(scope, repository)
+    const nginx = await startNginx(scope, repository)
     const target = await createTarget(scope)
     const url = `http://127.0.0.1:${HTTP_PORT}/images/golden/img.torrent`
+    const packUrl = `${nginx.origin}/images/golden/latest/image.tar.zst`
+    const contestant = (name: string, command: readonly string[]): Contestant => ({
+      ...{ name, command, prepare: target.renew, inspect: target.inspect },
+    })
+    const bash = (script: string, ...args: readonly string[]) => [
+      ...['bash', '-o', 'pipefail', '-c', script, 'bash', ...args],
+    ]
     return compete(
       [
-        {
-          name: 'aria2c, then zstd -dc | tar -x',
-          prepare: target.renew,
-          command: [
-            'bash',
-            '-o',
-            'pipefail',
-            '-c',
-            ARIA2_AND_TAR,
-            'bash',
-            url,
-            directory,
-            target.path,
-          ],
-          inspect: target.inspect,
-        },
-        {
-          name: 'si-deploy --root',
-          prepare: target.renew,
-          command: [SI, 'deploy', '--torrent', url, '--root', target.path, '--no-local-discovery'],
-          inspect: target.inspect,
-        },
+        contestant('curl | zstd -dc | tar -x', bash(CURL_AND_TAR, packUrl, target.path)),
+        contestant('the same, then sync', bash(`${CURL_AND_TAR} && ${SYNC}`, packUrl, target.path)),
+        contestant(
+          'aria2c, then zstd -dc | tar -x',
+          bash(ARIA2_AND_TAR, url, target.path, directory),
+        ),
+        contestant('si-deploy --root', [...DEPLOY, '--torrent', url, '--root', target.path]),
       ],
       options.rounds,
     )
   })
 }
 
-/** $1 torrent URL, $2 folder for the download, $3 target. */
+const DEPLOY = [SI, 'deploy', '--no-local-discovery']
+
+const TAR = `tar --extract --xattrs --xattrs-include='*' --acls --numeric-owner --directory "$2"`
+
+/** $1 URL of the pack, $2 target. */
+const CURL_AND_TAR = `curl --silent --fail "$1" | zstd -dc | ${TAR}`
+const SYNC = 'sync --file-system "$2"'
+
+/** $1 torrent URL, $2 target, $3 folder for the download. */
 const ARIA2_AND_TAR = `
   set -e
-  download=$(mktemp -d "$2/aria2-XXXXXX")
+  download=$(mktemp -d "$3/aria2-XXXXXX")
   trap 'rm -rf "$download"' EXIT
   aria2c --quiet --seed-time=0 --enable-dht=false --enable-dht6=false --bt-enable-lpd=false \\
     --enable-peer-exchange=false --bt-stop-timeout=60 --file-allocation=none --dir="$download" "$1"
-  zstd -dc "$download"/*/image.tar.zst |
-    tar --extract --xattrs --xattrs-include='*' --acls --numeric-owner --directory "$3"
+  zstd -dc "$download"/*/image.tar.zst | ${TAR}
 `
 
 async function startServer(scope: Scope, repository: string): Promise<void> {

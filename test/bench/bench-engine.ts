@@ -19,6 +19,8 @@ export interface EngineOptions {
   readonly pieceLengthBytes: number
   readonly rounds: number
   readonly storages: readonly Storage[]
+  /** Ours takes part once for each number of lanes; once with its own choice when empty. */
+  readonly lanes: readonly number[]
   /** Names of contestants; all when empty. */
   readonly only: readonly string[]
 }
@@ -36,7 +38,7 @@ const PIECE_LENGTH_BYTES = 4 * 2 ** 20
 const MIN_SIZE_BYTES = 16 * 2 ** 20
 
 export const benchEngine: Bench = {
-  usage: '[--size 2GiB] [--rounds 3] [--storage tmpfs --storage disk] [--only NAME]…',
+  usage: '[--size 2GiB] [--rounds 3] [--storage tmpfs --storage disk] [--lanes N]… [--only NAME]…',
   async run(args) {
     const { values } = parseArgs({
       args: [...args],
@@ -44,6 +46,7 @@ export const benchEngine: Bench = {
         size: { type: 'string', default: '2GiB' },
         rounds: { type: 'string', default: '3' },
         storage: { type: 'string', multiple: true, default: [...STORAGES] },
+        lanes: { type: 'string', multiple: true, default: [] },
         only: { type: 'string', multiple: true, default: [] },
       },
     })
@@ -53,6 +56,7 @@ export const benchEngine: Bench = {
       pieceLengthBytes: PIECE_LENGTH_BYTES,
       rounds: parseRounds(values.rounds),
       storages: values.storage.map(parseStorage),
+      lanes: values.lanes.map(parseLanes),
       only: values.only,
     })
     return engineReport(sizeBytes, results)
@@ -71,6 +75,12 @@ function parseStorage(text: string): Storage {
   const storage = STORAGES.find((name) => name === text)
   if (storage !== undefined) return storage
   throw new SiError('ERR_SI_USAGE', `There is no storage "${text}"`, { hint: 'Say tmpfs or disk' })
+}
+
+function parseLanes(text: string): number {
+  const lanes = Number(text)
+  if (Number.isInteger(lanes) && lanes >= 1) return lanes
+  throw new SiError('ERR_SI_USAGE', `Cannot run ${text} lanes`, { hint: 'Give a number from 1' })
 }
 
 async function runRounds(options: EngineOptions): Promise<readonly EngineResult[]> {

@@ -33,35 +33,45 @@ export const BASELINE = libtorrent.name
 
 /** In the order of the table. Throws ERR_SI_USAGE when `only` names somebody unknown. */
 export function engineContestants(
-  options: Pick<EngineOptions, 'sizeBytes' | 'only'>,
+  options: Pick<EngineOptions, 'sizeBytes' | 'lanes' | 'only'>,
 ): readonly EngineContestant[] {
-  const clients = [libtorrent, ours, aria2, webtorrent]
+  const ours = options.lanes.length === 0 ? [createOurs()] : options.lanes.map(createOurs)
+  const clients = [libtorrent, ...ours, aria2, webtorrent]
   const all = [
     ...clients.map((client) => ({ ...client, speaksBitTorrent: true, mostRounds: Infinity })),
     { ...transmission, speaksBitTorrent: true, mostRounds: 1 },
     rawTcp(options.sizeBytes),
   ]
-  const names = all.map(({ name }) => name)
-  const unknown = options.only.find((name) => !names.includes(name))
+  const names = new Set(all.map(familyOf))
+  const unknown = options.only.find((name) => !names.has(name))
   if (unknown === undefined) {
-    return all.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
+    return all.filter((one) => options.only.length === 0 || options.only.includes(familyOf(one)))
   }
   throw new SiError('ERR_SI_USAGE', `There is no contestant "${unknown}"`, {
-    hint: `Say one of ${names.join(', ')}`,
+    hint: `Say one of ${[...names].join(', ')}`,
   })
 }
 
-const ours: TorrentClient = {
-  name: 'si',
-  requireInstalled: async () => {},
-  seed: async (scope, task) => whenSeeding(startOurs(scope, task, 'seed')),
-  get: (scope, task) => startOurs(scope, task, 'get'),
+/** What `only` calls it: the name without options. */
+function familyOf({ name }: EngineContestant): string {
+  return name.split(' ')[0] ?? ''
 }
 
-function startOurs(scope: Scope, task: ClientTask, role: string): Promise<GettingClient> {
+/** Our engine with so many lanes, or with as many as it takes by itself. */
+function createOurs(lanes?: number): TorrentClient {
+  const name = lanes === undefined ? 'si' : `si --lanes ${lanes}`
   const script = join(import.meta.dirname, 'engine-peer.ts')
-  const args = [script, role, task.torrentPath, task.directory]
-  return startScript(scope, { name: 'si', task, command: { program: process.execPath, args } })
+  const start = (scope: Scope, task: ClientTask, role: string) => {
+    const flags = lanes === undefined ? [] : ['--lanes', String(lanes)]
+    const args = [script, role, task.torrentPath, task.directory, ...flags]
+    return startScript(scope, { name: 'si', task, command: { program: process.execPath, args } })
+  }
+  return {
+    name,
+    requireInstalled: async () => {},
+    seed: async (scope, task) => whenSeeding(start(scope, task, 'seed')),
+    get: (scope, task) => start(scope, task, 'get'),
+  }
 }
 
 function rawTcp(sizeBytes: number): EngineContestant {

@@ -1,5 +1,6 @@
-// Our engine as one program: `engine-peer.ts seed|get TORRENT DIRECTORY` seeds or downloads a torrent of one
-// file with what si-deploy and si-server use, until SIGTERM. Prints `listening PORT` and `complete`.
+// Our engine as one program: `engine-peer.ts seed|get TORRENT DIRECTORY [--lanes N]` seeds or downloads a
+// torrent of one file with what si-deploy and si-server use, until SIGTERM. Prints `listening PORT` and
+// `complete`.
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -15,11 +16,10 @@ const MIN_SLOTS = 4
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: {
-    threads: { type: 'string', default: String(Math.min(MOST_THREADS, availableParallelism())) },
-  },
+  options: { lanes: { type: 'string' } },
 })
 const [role = '', torrentPath = '', directory = ''] = positionals
+const network = { port: 0, ...(values.lanes === undefined ? {} : { lanes: Number(values.lanes) }) }
 
 const metainfo = parseMetainfo(await readFile(torrentPath))
 const { pieceLengthBytes, pieceHashes, pieceCount, trackers } = metainfo
@@ -27,7 +27,7 @@ const folder = join(directory, metainfo.name)
 const path = join(folder, ...(metainfo.files[0]?.path ?? []))
 
 if (role === 'seed') {
-  const swarm = await createSwarm({ port: 0, role: 'server' })
+  const swarm = await createSwarm({ ...network, role: 'server' })
   const store = await openFileStore(metainfo, folder)
   swarm.add({ metainfo, trackers, store, have: Bitfield.full(pieceCount), pool: null })
   console.log('listening', swarm.port)
@@ -41,10 +41,11 @@ if (role === 'seed') {
   const entry = new URL('engine-worker.ts', import.meta.url)
   const slots = Math.max(MIN_SLOTS, Math.floor(SLAB_BYTES / pieceLengthBytes))
   const slab = createSlab({ slotBytes: pieceLengthBytes, slots })
-  const pool = createPiecePool({ entry, workerData, threads: Number(values.threads), slab })
+  const threads = Math.min(MOST_THREADS, availableParallelism())
+  const pool = createPiecePool({ entry, workerData, threads, slab })
   await pool.broadcast('start', null) // threads that start are no part of a transfer
   const store = await openFileStore(metainfo, folder)
-  const swarm = await createSwarm({ port: 0, role: 'node' })
+  const swarm = await createSwarm({ ...network, role: 'node' })
   const have = new Bitfield(pieceCount)
   const torrent = swarm.add({ metainfo, trackers, store, have, pool })
   const pieces = Array.from({ length: pieceCount }, (_, index) => index)

@@ -31,6 +31,8 @@ export async function startNginx(scope: Scope, root: string): Promise<Nginx> {
       log_format short '$status $body_bytes_sent $uri $http_range';
       access_log ${log} short;
       client_body_temp_path ${prefix}/body;
+      sendfile on;
+      tcp_nopush on;
       server {
         listen 127.0.0.1:${port};
         root ${root};
