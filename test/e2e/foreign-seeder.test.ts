@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { run, start } from '../../src/host/host.ts'
+import { run } from '../../src/host/host.ts'
 import { parseMetainfo } from '../../src/torrent/torrent.ts'
+import { aria2 } from '../lab/foreign/aria2.ts'
 import { writeBulkContent } from '../lab/golden-content.ts'
 import * as lab from '../lab/lab.ts'
 
 const skip = process.getuid?.() === 0 || process.env['CI'] === 'true' ? false : 'needs root'
 const SI = join(import.meta.dirname, '../../src/cli/si')
-const PORT = 26_971
 const DEADLINE_MS = 60_000
 
 test('si-deploy completes from an aria2c seeder alone', { skip }, () =>
@@ -35,21 +35,15 @@ test('si-deploy completes from an aria2c seeder alone', { skip }, () =>
       await mkdir(join(folder, ...path.slice(0, -1)), { recursive: true })
       await writeFile(join(folder, ...path), Buffer.alloc(lengthBytes))
     }
-    const aria2 = start(
-      'aria2c',
-      [
-        ...['--no-conf=true', '--enable-dht=false', '--enable-dht6=false', '--bt-enable-lpd=false'],
-        ...['--check-integrity=true', '--seed-ratio=0.0', '--summary-interval=0'],
-        ...[`--dir=${directory}`, `--listen-port=${PORT}`, torrent],
-      ],
-      { stdio: ['ignore', 'ignore', 'pipe'], signal },
-    )
-    scope.defer('aria2c', async () => {
-      aria2.process.kill('SIGKILL')
-      await aria2.exited.catch(() => {})
-    })
+    const task = {
+      torrentPath: torrent,
+      directory,
+      host: '127.0.0.1',
+      encryption: 'plain',
+    } as const
+    const seeder = await aria2.seed(scope, task)
     const deploy = ['deploy', '--torrent', torrent, '--root', target, '--json']
-    const peer = ['--peer', `127.0.0.1:${PORT}`, '--host', '127.0.0.1']
+    const peer = ['--peer', seeder.address, '--host', '127.0.0.1']
     const events = (await run(SI, [...deploy, ...peer], { signal })).stdout.trim().split('\n')
     const report = JSON.parse(events.at(-1) ?? '') as {
       type: string
