@@ -37,6 +37,15 @@ const JOBS_PER_WORKER = 2
 /** Workers make much short-lived garbage; left alone, the engine lets it grow to tens of MiB each. */
 const WORKER_LIMITS = { maxYoungGenerationSizeMb: 8 }
 
+/**
+ * A thread is asked to end, not ended: one that is still loading a native addon would take the process
+ * with it.
+ */
+async function endThread({ worker, ended }: PoolThread): Promise<void> {
+  worker.postMessage({ type: 'close' } satisfies WorkerRequest)
+  await ended
+}
+
 type WithoutId<T> = T extends { readonly id: number } ? Omit<T, 'id'> : never
 type Job = {
   readonly request: WithoutId<WorkerRequest>
@@ -47,6 +56,7 @@ type Job = {
 interface PoolThread {
   readonly worker: Worker
   readonly jobs: Map<number, Job>
+  readonly ended: Promise<void>
 }
 
 /** Starts the threads. A module that cannot be loaded fails the first job, with the reason. */
@@ -99,13 +109,14 @@ class ThreadPool implements PiecePool {
     if (this.#threads.some((thread) => thread.jobs.size > 0)) {
       await new Promise<void>((resolve) => (this.#onIdle = resolve))
     }
-    await Promise.all(this.#threads.map((thread) => thread.worker.terminate()))
+    await Promise.all(this.#threads.map(endThread))
   }
 
   #startThread(options: PiecePoolOptions): PoolThread {
     const { entry, workerData } = options
     const worker = new Worker(entry, { workerData, resourceLimits: WORKER_LIMITS })
-    const thread: PoolThread = { worker, jobs: new Map() }
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+    const thread: PoolThread = { worker, jobs: new Map(), ended }
     const { memory, slotBytes } = this.slab
     worker.postMessage({ type: 'memory', memory, slotBytes } satisfies WorkerRequest)
     worker.on('message', (reply: WorkerReply) => this.#settle(thread, reply))

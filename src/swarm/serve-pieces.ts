@@ -17,6 +17,7 @@ export interface PieceHandlers {
 
 /** To a worker. `memory` comes first and once. */
 export type WorkerRequest =
+  | { readonly type: 'close' }
   | { readonly type: 'memory'; readonly memory: SharedArrayBuffer; readonly slotBytes: number }
   | {
       readonly type: 'piece'
@@ -50,7 +51,9 @@ export function servePieces(handlers: PieceHandlers): void {
     }
   }
   port.on('message', (request: WorkerRequest) => {
-    if (request.type === 'memory') {
+    if (request.type === 'close') {
+      port.close() // nothing else keeps the thread alive
+    } else if (request.type === 'memory') {
       slab = request
     } else if (request.type === 'task') {
       void runTask(request.id, request.name, request.payload)
