@@ -10,7 +10,7 @@ export type PipeId = number
 export type FlowId = number
 
 /** Changes of an offer smaller than this part of it do not travel on. */
-const TOLERANCE = 1e-3
+const TOLERANCE = 4e-3
 
 /** A bound on the work of one settling, in visits per pipe that had changed; the rest is for the next. */
 const MAX_VISITS_PER_CHANGE = 50
@@ -69,14 +69,23 @@ export class FairShare {
     }
   }
 
+  /** Whether flows have come or gone since rates were found. */
+  get isUnsettled(): boolean {
+    return this.#changed.length > 0
+  }
+
   /** Finds all rates anew and tells those that may have changed. */
   settle(onRate: (flow: FlowId, rate: number) => void): void {
-    if (this.#changed.length === 0) return
     const changed = this.#changed
     const most = changed.length * MAX_VISITS_PER_CHANGE
     let visited = 0
     while (visited < changed.length && visited < most) this.#visit(changed[visited++] ?? 0)
     this.#changed = changed.slice(visited)
+    this.admit(onRate)
+  }
+
+  /** Gives flows that have just started what is offered them, before the others know of them. */
+  admit(onRate: (flow: FlowId, rate: number) => void): void {
     const touched = this.#touched
     this.#touched = []
     for (const flow of touched) {

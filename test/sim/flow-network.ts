@@ -12,11 +12,35 @@ export class FlowNetwork {
   readonly time: VirtualTime
   readonly shares = new FairShare()
   readonly #flows: Flow[] = []
+  readonly #settleMs: number
+  #nextSettleMs = 0
+  #willSettle = false
 
-  constructor(time: VirtualTime) {
+  /**
+   * Rates are settled as soon as flows come or go, but only every `settleMs`: one that pauses for less than
+   * that disturbs nobody. 0 is exact.
+   */
+  constructor(time: VirtualTime, settleMs: number) {
     this.time = time
-    const onRate = (id: FlowId, bytesPerMs: number) => this.#flows[id]?.setRate(bytesPerMs)
-    time.onMomentEnds(() => this.shares.settle(onRate))
+    this.#settleMs = settleMs
+    time.onMomentEnds(() => this.#endMoment())
+  }
+
+  #endMoment(): void {
+    if (!this.shares.isUnsettled) return
+    const nowMs = this.time.monotonicMs()
+    if (nowMs >= this.#nextSettleMs) {
+      this.#nextSettleMs = nowMs + this.#settleMs
+      return this.shares.settle(this.#onRate)
+    }
+    this.shares.admit(this.#onRate)
+    if (this.#willSettle) return
+    this.#willSettle = true
+    this.time.at(this.#nextSettleMs, () => (this.#willSettle = false))
+  }
+
+  readonly #onRate = (id: FlowId, bytesPerMs: number): void => {
+    this.#flows[id]?.setRate(bytesPerMs)
   }
 
   /** One direction of a link. */

@@ -24,6 +24,7 @@ the fluid limit max(S/U, S/d_min, N S/(U + sum of u)), S over a rack's link incl
   --latency DURATION   one way (0.2ms)
   --check DURATION     from the last byte of a piece to its being announced (0ms)
   --fragment SIZE      payload is handed over in parts of this size (128KiB)
+  --settle DURATION    rates are found anew this often at most; 0ms is exact, and slow (1ms)
   --upload-buffer SIZE what a connection is given to send at once (1MiB)
   --seed N             of the random numbers (1)
   --runs N             runs with seeds from that one on (1)
@@ -48,6 +49,7 @@ const OPTIONS = {
   arrival: { type: 'string', default: 'at-once' },
   jitter: { type: 'string', default: '20ms' },
   latency: { type: 'string', default: '0.2ms' },
+  settle: { type: 'string', default: '1ms' },
   check: { type: 'string', default: '0ms' },
   fragment: { type: 'string', default: '128KiB' },
   'upload-buffer': { type: 'string' },
@@ -93,6 +95,7 @@ function optionsOf(values: Values, seed: number): SimOptions {
     serverBytesPerSecond: parseBitRate(values['server-rate'] ?? values.rate),
     nodes: nodesOf(values, seed),
     latencyMs: parseMilliseconds(values.latency),
+    settleMs: parseMilliseconds(values.settle),
     checkMs: parseMilliseconds(values.check),
     fragmentBytes: parseSize(values.fragment),
     uploadBufferBytes: parseSize(values['upload-buffer'] ?? String(UPLOAD_BUFFER_BYTES)),

@@ -33,6 +33,8 @@ interface Host extends HostOptions {
 export interface NetworkOptions {
   readonly latencyMs: number
   readonly fragmentBytes: number
+  /** How often rates are found anew, at most. */
+  readonly settleMs: number
   /** Of each rack to the core and back; Infinity: never in the way. */
   readonly rackBytesPerSecond: number
 }
@@ -51,7 +53,7 @@ export class SimNetwork {
   constructor(time: VirtualTime, options: NetworkOptions) {
     this.#time = time
     this.#options = options
-    this.#flows = new FlowNetwork(time)
+    this.#flows = new FlowNetwork(time, options.settleMs)
   }
 
   /** Payload that left a rack for another; what machines in no rack send or get does not count. */

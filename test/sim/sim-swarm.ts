@@ -31,6 +31,8 @@ export interface SimOptions {
   readonly nodes: readonly SimNodeOptions[]
   readonly latencyMs: number
   readonly fragmentBytes: number
+  /** Rates of flows are found anew this often, at most; 0 is exact. */
+  readonly settleMs: number
   /** A connection holds two of them: what is sent later waits behind. */
   readonly uploadBufferBytes: number
   /** From the last byte of a piece to its being written, and announced. */

@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { FlowNetwork, type Flow } from '../../sim/flow-network.ts'
 import { VirtualTime } from '../../sim/virtual-time.ts'
 
-function lab() {
+function lab(settleMs = 0) {
   const time = new VirtualTime()
-  const network = new FlowNetwork(time)
+  const network = new FlowNetwork(time, settleMs)
   const link = network.addPipe(1000)
   const ends: number[] = []
   /** A flow of so many bytes that notes when it is through. */
@@ -79,4 +79,13 @@ test('a flow that stops and goes on within a moment loses no time', async () => 
   flow.send(100)
   await run()
   assert.deepEqual(ends, [100, 200, 300])
+})
+
+test('a flow that comes between two settlings gets what is offered; others learn of it later', async () => {
+  const { time, ends, send, run } = lab(10)
+  send(2000)
+  time.schedule(5, () => void send(500))
+  await run()
+  // Both at the full rate until 10, then at half of it.
+  assert.deepEqual(ends, [1000, 2495])
 })
