@@ -11,6 +11,7 @@ export interface Endpoint {
 interface Candidate extends Endpoint {
   readonly address: string
   readonly isStatic: boolean
+  isPreferred: boolean
   failures: number
   nextTryMs: number
   isInUse: boolean
@@ -28,6 +29,8 @@ export interface AddOptions {
    * addresses are hearsay until somebody answers there; how much of it is kept is bounded.
    */
   readonly teller?: string
+  /** Tried before others that failed as often. */
+  readonly isPreferred?: boolean
 }
 
 /** How an attempt or a connection ended; one that ended within seconds has failed, too. */
@@ -60,16 +63,17 @@ export class Candidates {
   }
 
   /** Learns an address; false when it is known already, or one too many. */
-  add(endpoint: Endpoint, { isStatic, teller }: AddOptions): boolean {
+  add(endpoint: Endpoint, { isStatic, teller, isPreferred = false }: AddOptions): boolean {
     const address = formatEndpoint(endpoint.host, endpoint.port)
     const known = this.#byAddress.get(address)
     if (known !== undefined) {
       if (teller === undefined) this.#confirm(known)
+      known.isPreferred ||= isPreferred
       return false
     }
     if (this.#byAddress.size >= MAX_CANDIDATES || !this.#countHearsay(teller)) return false
     this.#byAddress.set(address, {
-      ...{ host: endpoint.host, port: endpoint.port, address, isStatic, teller },
+      ...{ host: endpoint.host, port: endpoint.port, address, isStatic, isPreferred, teller },
       ...{ failures: 0, nextTryMs: 0, isInUse: false, identity: undefined },
     })
     return true
@@ -109,13 +113,15 @@ export class Candidates {
         (candidate.isStatic || !filter.onlyStatic) &&
         (candidate.identity === undefined || !filter.isConnected(candidate.identity)),
     )
-    // Static peers first, then those that failed least, then any: all nodes must not pick the same ones.
+    // Static peers first, then those that failed least, then the preferred, then any: all nodes must not
+    // pick the same ones.
     const ranked = due
       .map((candidate) => ({ candidate, tie: this.#random() }))
       .toSorted(
         (a, b) =>
           Number(b.candidate.isStatic) - Number(a.candidate.isStatic) ||
           a.candidate.failures - b.candidate.failures ||
+          Number(b.candidate.isPreferred) - Number(a.candidate.isPreferred) ||
           a.tie - b.tie,
       )
     return ranked.slice(0, Math.max(0, count)).map(({ candidate }) => {

@@ -78,7 +78,11 @@ function startTracker(options: DiscoveryOptions): TrackerClient {
     tiers: trackers,
     identity: { ...identity, infoHash: metainfo.infoHash, key },
     facts,
-    onPeers: (endpoints) => void peers.addEndpoints(endpoints, { isStatic: false }),
+    // Our tracker names the image server first: every node shall have its share of fresh pieces.
+    onPeers: ([first, ...others]) => {
+      if (first !== undefined) peers.addEndpoints([first], { isStatic: false, isPreferred: true })
+      peers.addEndpoints(others, { isStatic: false })
+    },
     ...{ clock, random, send: surroundings.announce },
   })
 }
