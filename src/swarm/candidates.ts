@@ -29,7 +29,7 @@ export interface AddOptions {
    * addresses are hearsay until somebody answers there; how much of it is kept is bounded.
    */
   readonly teller?: string
-  /** Tried before others that failed as often. */
+  /** Tried even when there are neighbours enough: the image server. */
   readonly isPreferred?: boolean
 }
 
@@ -51,6 +51,9 @@ const MAX_CANDIDATES = 2000
 /** Addresses that peers told us and nobody has answered at; of one host, and of all. */
 const MAX_HEARSAY_PER_HOST = 100
 const MAX_HEARSAY = 1000
+
+/** Static and preferred ones that are tried at once, however many neighbours there are. */
+const MAX_URGENT = 8
 
 export class Candidates {
   readonly #byAddress = new Map<string, Candidate>()
@@ -100,7 +103,10 @@ export class Candidates {
     else this.#hearsayByHost.set(teller, count)
   }
 
-  /** Up to `count` endpoints to connect to now, marked as in use; `isConnected` tells by identity. */
+  /**
+   * Endpoints to connect to now, marked as in use: those that are static or preferred, up to `count` with
+   * the others. `isConnected` tells by identity.
+   */
   take(
     nowMs: number,
     count: number,
@@ -124,7 +130,12 @@ export class Candidates {
           Number(b.candidate.isPreferred) - Number(a.candidate.isPreferred) ||
           a.tie - b.tie,
       )
-    return ranked.slice(0, Math.max(0, count)).map(({ candidate }) => {
+    const isUrgent = ({ candidate }: (typeof ranked)[number]) =>
+      candidate.isStatic || candidate.isPreferred
+    const urgent = ranked.filter(isUrgent).slice(0, MAX_URGENT)
+    const others = ranked.filter((one) => !isUrgent(one))
+    const taken = [...urgent, ...others.slice(0, Math.max(0, count - urgent.length))]
+    return taken.map(({ candidate }) => {
       candidate.isInUse = true
       return candidate
     })

@@ -114,12 +114,15 @@ test('add() has room for more hearsay once an address proved good, was confirmed
   assert.equal(candidates.count, 102)
 })
 
-test('take() prefers whom it was told to prefer, unless that one failed', () => {
+test('take() takes the preferred one whatever the count, and waits when it failed', () => {
   const candidates = new Candidates(() => 0.5)
   for (const host of ['a', 'b', 'c']) candidates.add({ host, port: 1 }, { isStatic: false })
   candidates.add({ host: 'c', port: 1 }, { isStatic: false, isPreferred: true })
   const filter = { onlyStatic: false, isConnected: () => false }
-  assert.equal(candidates.take(0, 1, filter)[0]?.host, 'c')
+  const hosts = (nowMs: number, count: number) =>
+    candidates.take(nowMs, count, filter).map(({ host }) => host)
+  assert.deepEqual(hosts(0, 0), ['c'])
   candidates.ended('c:1', 'failed', 0)
-  assert.notEqual(candidates.take(60_000, 1, filter)[0]?.host, 'c')
+  assert.deepEqual(hosts(1, 1), ['a'])
+  assert.deepEqual(hosts(60_000, -5), ['c'])
 })
