@@ -21,14 +21,18 @@ export interface FirstDistributionOptions {
   readonly random: () => number
 }
 
-/** Pieces on offer to one unchoked peer that it has not asked for yet: it never has to wait for the next. */
-const OPEN_OFFERS = 2
+/** Pieces on offer to one unchoked peer that it has not asked for whole: it never has to wait for the next. */
+const OPEN_OFFERS = 1
 
 /** An unchoked peer that asks for nothing on offer for this long is of no help. */
 const IDLE_MS = 10_000
 
-/** Who fetches a piece for longer than this keeps it from the others no more. */
-const STALE_MS = 10_000
+/**
+ * Who fetches a piece for so much longer than it takes as a rule, or than 10 s, keeps it from the others no
+ * more. On a slow link shared by many a large piece rightly takes a minute.
+ */
+const STALE_FACTOR = 3
+const LEAST_STALE_MS = 10_000
 
 interface Guest {
   readonly peer: OfferedPeer
@@ -55,6 +59,8 @@ export class FirstDistribution {
   readonly #isFreshPiece: Uint8Array
   /** When each piece was offered that is on offer now. */
   readonly #offeredMs = new Map<number, number>()
+  /** From the offer to the HAVE, smoothed. */
+  #settleMs = 0
 
   constructor(options: FirstDistributionOptions) {
     this.#options = options
@@ -139,7 +145,7 @@ export class FirstDistribution {
 
   #offer(guest: Guest, nowMs: number): readonly number[] {
     const pieces: number[] = []
-    for (let open = this.#openOffers(guest); open < OPEN_OFFERS; open++) {
+    for (let open = this.#openOffers(guest, nowMs); open < OPEN_OFFERS; open++) {
       const index = this.#findFresh(guest, 0)
       // While something is on its way, the uplink is not spent on what others can give.
       if (index === undefined && guest.offers.size === 0) return this.#showRest(guest, nowMs)
@@ -157,12 +163,12 @@ export class FirstDistribution {
   }
 
   /** Counts what is on offer to the peer and not asked for whole; drops what it has by now. */
-  #openOffers(guest: Guest): number {
+  #openOffers(guest: Guest, nowMs: number): number {
     let open = 0
     for (const [index, askedBytes] of guest.offers) {
       if (guest.peer.has(index)) {
         guest.offers.delete(index)
-        this.#offeredMs.delete(index)
+        this.#settle(index, nowMs)
       } else if (askedBytes < this.#options.pieceSizeBytes(index)) {
         open++
       }
@@ -170,12 +176,19 @@ export class FirstDistribution {
     return open
   }
 
+  #settle(index: number, nowMs: number): void {
+    const tookMs = nowMs - (this.#offeredMs.get(index) ?? nowMs)
+    this.#settleMs += (tookMs - this.#settleMs) / 8
+    this.#offeredMs.delete(index)
+  }
+
   /** Shows all that the peer wants, but for what is on its way to another. */
   #showRest(guest: Guest, nowMs: number): readonly number[] {
     const { peer, shown, wanted } = guest
     const rest = guest.rest ?? [...(wanted?.indexes() ?? [])]
+    const staleMs = Math.max(LEAST_STALE_MS, STALE_FACTOR * this.#settleMs)
     const isHidden = (index: number) =>
-      nowMs - (this.#offeredMs.get(index) ?? -Infinity) < STALE_MS &&
+      nowMs - (this.#offeredMs.get(index) ?? -Infinity) < staleMs &&
       this.#options.copiesOf(index) === 0
     const unseen = rest.filter((index) => !shown.has(index) && !peer.has(index))
     guest.rest = unseen.filter(isHidden)
