@@ -25,6 +25,8 @@ export interface PeerSink {
   onBlocks(blocks: ReceivedBlocks): void
   onPayload(payload: PayloadCount): void
   onPayloadEnd(): void
+  /** All that has come at once was told: the time to ask for more. */
+  onDrained(): void
 }
 
 export interface PayloadCount {
@@ -96,6 +98,10 @@ export class Intake implements WireSink {
   onPayloadEnd(): void {
     this.#current = undefined
     this.#sink.onPayloadEnd()
+  }
+
+  onDrained(): void {
+    this.#sink.onDrained()
   }
 
   /** The rest of a block that was cut, then whole blocks, then the beginning of the next. */

@@ -154,6 +154,11 @@ export class LaneConnection implements Connection, LinkEvents {
     this.#receive((sink) => sink?.onPayloadEnd())
   }
 
+  /** The lane has told all for now. */
+  onDrained(): void {
+    this.#receive((sink) => sink?.onDrained())
+  }
+
   onSent(): void {
     this.#unsent.shift()?.()
   }

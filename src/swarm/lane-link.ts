@@ -17,11 +17,16 @@ import { TcpConnection } from './tcp-connection.ts'
 import { type UploadBuffer } from './upload-buffers.ts'
 import { encodeMessage, type BlockRange, type WireLimits, type WireMessage } from './wire.ts'
 
+/** Payload amid a message is told of in steps of this size, or when it is due. */
+const MOST_UNTOLD_BYTES = 256 * 1024
+
 /** What a connection needs of its lane. */
 export interface LinkSetup {
   readonly events: LinkEvents
   readonly slab: (slabId: number) => IntakeSlots | undefined
   readonly buffer: (index: number) => UploadBuffer
+  /** Payload has come; report() is to be called soon. */
+  readonly onUntold: () => void
   /** Something was put into `events`. */
   readonly onTold: () => void
   readonly onEnded: () => void
@@ -30,6 +35,10 @@ export interface LinkSetup {
 export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker {
   readonly #setup: LinkSetup
   readonly #connection: TcpConnection
+  #blocks: ReceivedBlocks | undefined
+  #bytes = 0
+  #usedBytes = 0
+  #wastedBytes = 0
 
   constructor({ fd, infoHashes }: Adoption, setup: LinkSetup) {
     this.#setup = setup
@@ -82,6 +91,7 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
   }
 
   onMessage(message: WireMessage): void {
+    this.report()
     this.#setup.events.onEncodedMessage(encodeMessage(message))
     this.#setup.onTold()
   }
@@ -92,23 +102,55 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
   }
 
   onBlocks(blocks: ReceivedBlocks): void {
-    this.#setup.events.onBlocks(blocks)
-    this.#setup.onTold()
+    const last = this.#blocks
+    const isNext = last?.end === blocks.first && last.pieceIndex === blocks.pieceIndex
+    if (last === undefined || !isNext || last.generation !== blocks.generation) {
+      this.#tellBlocks()
+      this.#blocks = blocks
+    } else {
+      this.#blocks = { ...last, end: blocks.end }
+    }
   }
 
-  onPayload(payload: PayloadCount): void {
-    this.#setup.events.onPayload(payload)
-    this.#setup.onTold()
+  onPayload({ bytes, usedBytes, wastedBytes }: PayloadCount): void {
+    this.#bytes += bytes
+    this.#usedBytes += usedBytes
+    this.#wastedBytes += wastedBytes
+    if (this.#bytes >= MOST_UNTOLD_BYTES) this.report()
+    else this.#setup.onUntold()
   }
 
   onPayloadEnd(): void {
+    this.report()
     this.#setup.events.onPayloadEnd()
     this.#setup.onTold()
   }
 
+  onDrained(): void {
+    // Said by the end of a batch.
+  }
+
   onClose(error: Error | undefined): void {
+    this.report()
     this.#setup.events.onClosed(error)
     this.#setup.onTold()
     this.#setup.onEnded()
+  }
+
+  /** Tells of the payload that has come and was not told of yet. */
+  report(): void {
+    this.#tellBlocks()
+    if (this.#bytes === 0) return
+    const [usedBytes, wastedBytes] = [this.#usedBytes, this.#wastedBytes]
+    this.#setup.events.onPayload({ bytes: this.#bytes, usedBytes, wastedBytes })
+    this.#bytes = this.#usedBytes = this.#wastedBytes = 0
+    this.#setup.onTold()
+  }
+
+  #tellBlocks(): void {
+    if (this.#blocks === undefined) return
+    this.#setup.events.onBlocks(this.#blocks)
+    this.#blocks = undefined
+    this.#setup.onTold()
   }
 }

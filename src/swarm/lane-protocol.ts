@@ -22,7 +22,7 @@ export interface LinkCommands {
 }
 
 /** From one connection of a lane. Bytes are valid during the call only. */
-export interface LinkEvents extends Omit<PeerSink, 'onMessage'> {
+export interface LinkEvents extends Omit<PeerSink, 'onMessage' | 'onDrained'> {
   /** The 68 bytes of a valid handshake. */
   onHandshake(bytes: Buffer): void
   /** A message as on the wire, length prefix included. */

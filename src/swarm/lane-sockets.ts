@@ -29,6 +29,9 @@ export interface SlabNotice {
 /** To a lane: a batch of commands, or a notice that must not wait for one. */
 export type LaneMessage = Int32Array | SlabNotice
 
+/** Payload amid a message is told of after this time at the latest: rates and snubs hang on it. */
+const REPORT_MS = 20
+
 export class LaneSockets {
   readonly #data: LaneData
   readonly #post: (batch: Int32Array<ArrayBuffer>) => void
@@ -36,6 +39,8 @@ export class LaneSockets {
   readonly #pressure = new LanePressure(() => this.#markSoon())
   readonly #links = new Map<number, LaneLink>()
   readonly #slabs = new Map<number, IntakeSlots>()
+  readonly #untold = new Set<LaneLink>()
+  #reportTimer: NodeJS.Timeout | undefined
   /** So much of the batch is put down to the connection it came from. */
   #toldWords = 0
   #willPost = false
@@ -75,13 +80,24 @@ export class LaneSockets {
       events: eventWriter(this.#batch, id),
       slab: (slabId) => this.#slabs.get(slabId),
       buffer: (index) => ({ index, bytes: uploadBufferBytes(this.#data.uploads, index) }),
+      onUntold: () => this.#reportSoon(link),
       onTold: () => this.#told(link),
       onEnded: () => {
         this.#links.delete(id)
+        this.#untold.delete(link)
         this.#pressure.forget(link)
       },
     })
     this.#links.set(id, link)
+  }
+
+  #reportSoon(link: LaneLink): void {
+    this.#untold.add(link)
+    this.#reportTimer ??= setTimeout(() => {
+      this.#reportTimer = undefined
+      for (const late of this.#untold) late.report()
+      this.#untold.clear()
+    }, REPORT_MS)
   }
 
   /** A connection has just put an event into the batch. */

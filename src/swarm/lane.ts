@@ -52,6 +52,8 @@ export class Lane {
   readonly #batch = new BatchWriter()
   readonly #held = new Map<number, Held>()
   readonly #slabs = new Map<Slab, KnownSlab>()
+  /** Who has told something in the batch that is being read. */
+  readonly #heard = new Set<LaneConnection>()
   #nextId = 1
   #nextSlabId = 1
   #willPost = false
@@ -134,8 +136,16 @@ export class Lane {
         writeHeard(this.#batch)
         this.#postSoon()
       },
-      find: (id) => this.#held.get(id)?.connection,
+      find: (id) => this.#hear(id),
     })
+    for (const connection of this.#heard) connection.onDrained()
+    this.#heard.clear()
+  }
+
+  #hear(id: number): LaneConnection | undefined {
+    const connection = this.#held.get(id)?.connection
+    if (connection !== undefined) this.#heard.add(connection)
+    return connection
   }
 
   /** All commands of one turn of the event loop go in one message. */

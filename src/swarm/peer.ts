@@ -292,11 +292,13 @@ export class Peer implements PickingPeer, PeerSink {
     this.#requester?.takePayload(payload.bytes)
     this.downloadedBytes += payload.bytes
     this.#torrent.onDownloaded(this, payload)
-    this.fill()
   }
 
   onPayloadEnd(): void {
     this.#requester?.endPayload()
+  }
+
+  onDrained(): void {
     this.fill()
   }
 

@@ -214,8 +214,9 @@ export class TcpConnection implements Connection {
       const bytes = this.#encryption?.receive(received) ?? received
       const rest = this.#handshakeBytes < HANDSHAKE_BYTES ? this.#gatherHandshake(bytes) : bytes
       if (rest.length === 0) return
-      if (this.#decoder === undefined) this.#keepEarly(rest)
-      else this.#decoder.push(rest)
+      if (this.#decoder === undefined) return this.#keepEarly(rest)
+      this.#decoder.push(rest)
+      this.#intake?.onDrained()
     } catch (error) {
       // A peer's fault closes its connection; a fault of ours must not be hidden behind that.
       if (!(error instanceof SiError)) throw error

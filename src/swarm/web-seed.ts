@@ -139,6 +139,7 @@ export class WebSeed implements PickingPeer {
         this.#requester.endPayload()
         this.fill()
       },
+      onDrained: () => {},
     }
   }
 

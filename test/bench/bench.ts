@@ -4,6 +4,7 @@ import { benchCapture } from './bench-capture.ts'
 import { benchDeploy } from './bench-deploy.ts'
 import { benchEngine } from './bench-engine.ts'
 import { benchFluid } from './bench-fluid.ts'
+import { benchLanes } from './bench-lanes.ts'
 import { competition, type Bench, type Report } from './report.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
@@ -11,6 +12,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   deploy: competition(benchDeploy),
   engine: benchEngine,
   fluid: benchFluid,
+  lanes: benchLanes,
 }
 
 function printTable(table: Report['table']): void {

@@ -17,9 +17,17 @@ export async function readProcessAccount(pid: number): Promise<ProcessAccount> {
     readFile(`/proc/${pid}/stat`, 'utf8'),
     readFile(`/proc/${pid}/status`, 'utf8'),
   ])
+  const peakRssKiB = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1])
+  return { cpuSeconds: cpuSecondsOf(stat), peakRssBytes: peakRssKiB * 1024 }
+}
+
+/** User and system time of the thread that a process began with. */
+export async function readMainThreadCpuSeconds(pid: number): Promise<number> {
+  return cpuSecondsOf(await readFile(`/proc/${pid}/task/${pid}/stat`, 'utf8'))
+}
+
+function cpuSecondsOf(stat: string): number {
   // The name, in brackets, may hold anything; what follows it begins with field 3.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const ticks = Number(fields[11]) + Number(fields[12])
-  const peakRssKiB = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1])
-  return { cpuSeconds: ticks / TICKS_PER_SECOND, peakRssBytes: peakRssKiB * 1024 }
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }

@@ -192,6 +192,7 @@ export class SimConnection implements Connection {
     this.#incomingBytes -= bytes
     this.#intake?.onPayload(zeros(bytes))
     if (this.#incomingBytes === 0 && !this.#isClosed) this.#intake?.onPayloadEnd()
+    if (!this.#isClosed) this.#intake?.onDrained()
   }
 
   close(error?: Error): void {

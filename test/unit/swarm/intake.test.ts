@@ -34,6 +34,7 @@ function sender(slab: Slab, lane: number) {
       seen.wasted += wastedBytes
     },
     onPayloadEnd() {},
+    onDrained() {},
   }
   const table = new BlockTable(slab.table.share, lane)
   const intake = new Intake(sink, { table, view: (slot) => slab.view(slot) })
@@ -153,7 +154,13 @@ test('release() waits for a lane that is writing', () => {
 test('an Intake without slots expects nothing', () => {
   const expected: boolean[] = []
   const none = () => {}
-  const sink = { onMessage: none, onBlocks: none, onPayload: none, onPayloadEnd: none }
+  const sink = {
+    onMessage: none,
+    onBlocks: none,
+    onPayload: none,
+    onPayloadEnd: none,
+    onDrained: none,
+  }
   const intake = new Intake(
     { ...sink, onPayloadBegin: (_range, isExpected) => expected.push(isExpected) },
     undefined,

@@ -15,8 +15,9 @@ import {
 } from '../../../src/swarm/lane-protocol.ts'
 import { LaneSockets } from '../../../src/swarm/lane-sockets.ts'
 import { descriptorOf } from '../../../src/swarm/peer-socket.ts'
+import { createSlab } from '../../../src/swarm/swarm.ts'
 import { createUploadBuffers } from '../../../src/swarm/upload-buffers.ts'
-import { encodeMessage } from '../../../src/swarm/wire.ts'
+import { encodeMessage, encodePieceHead } from '../../../src/swarm/wire.ts'
 import { parseInfoHash } from '../../../src/torrent/torrent.ts'
 import { until } from '../../integration/swarm-lab.ts'
 
@@ -27,6 +28,7 @@ const HANDSHAKE = encodeHandshake({
   supportsExtensions: false,
 })
 
+const BLOCK = 16384
 const LIMITS = { maxControlBytes: 1000, maxPayloadBytes: 16384 }
 
 /** A lane with one connection, number 1, whose other end is `peer`. */
@@ -36,6 +38,7 @@ async function laneWithPeer() {
   const peer = connect((server.address() as AddressInfo).port, '127.0.0.1')
   const [accepted] = (await once(server, 'connection')) as [Socket]
   const names: string[] = []
+  const events: (readonly unknown[])[] = []
   let [marks, isHeard] = [0, false]
   const uploads = createUploadBuffers({ bufferBytes: 1024, buffers: 1 })
   const lane = new LaneSockets({ lane: 1, uploads }, (batch) => {
@@ -45,7 +48,14 @@ async function laneWithPeer() {
         if (isHeard) setImmediate(hear)
       },
       find: () =>
-        new Proxy({} as LinkEvents, { get: (_target, name) => () => names.push(String(name)) }),
+        new Proxy({} as LinkEvents, {
+          get:
+            (_target, name) =>
+            (...args: unknown[]) => {
+              names.push(String(name))
+              if (!String(name).includes('Message')) events.push([name, ...args])
+            },
+        }),
     })
   })
   const batch = new BatchWriter()
@@ -63,7 +73,7 @@ async function laneWithPeer() {
     isHeard = true
     for (let count = 0; count < marks; count++) hear()
   }
-  return { peer, commands, tell, listen, names, marks: () => marks }
+  return { lane, peer, commands, tell, listen, names, events, marks: () => marks }
 }
 
 test('a lane keeps messages that follow the handshake until it may read them', async () => {
@@ -100,6 +110,36 @@ test('a lane does not read on from a peer that floods it while nobody listens', 
   await until(() => names.length > total, 'the rest')
   peer.destroy()
   await until(() => names.at(-1) === 'onClosed', 'the end')
+})
+
+test('a lane writes payload into the slab and tells what it wrote, soon also amid a message', async () => {
+  const { lane, peer, commands, tell, events } = await laneWithPeer()
+  const slab = createSlab({ slotBytes: 4 * BLOCK, slots: 1 })
+  const { memory, slotBytes, table } = slab
+  lane.onMessage({ slabId: 5, slab: { memory, slotBytes, table: table.share } })
+  const place = slab.acquire()
+  const range = { pieceIndex: 3, offsetBytes: 0, lengthBytes: 4 * BLOCK }
+  const limits = { ...LIMITS, maxPayloadBytes: 4 * BLOCK }
+  tell(() => commands.start(5, limits))
+  tell(() => commands.request(range, place))
+  peer.write(Buffer.concat([HANDSHAKE, encodePieceHead(range), Buffer.alloc(3 * BLOCK + 1, 9)]))
+  await until(() => events.some(([name]) => name === 'onPayload'), 'the beginning')
+  const generation = place?.generation
+  assert.deepEqual(events.slice(1), [
+    ['onPayloadBegin', range, true],
+    ['onBlocks', { pieceIndex: 3, generation, first: 0, end: 3 }],
+    ['onPayload', { bytes: 3 * BLOCK + 1, usedBytes: 3 * BLOCK, wastedBytes: 0 }],
+  ])
+  peer.write(Buffer.alloc(BLOCK - 1, 9))
+  await until(() => events.some(([name]) => name === 'onPayloadEnd'), 'the end')
+  assert.deepEqual(events.slice(4), [
+    ['onBlocks', { pieceIndex: 3, generation, first: 3, end: 4 }],
+    ['onPayload', { bytes: BLOCK - 1, usedBytes: BLOCK, wastedBytes: 0 }],
+    ['onPayloadEnd'],
+  ])
+  assert.ok(slab.view(0).every((byte) => byte === 9))
+  tell(() => commands.close())
+  peer.destroy()
 })
 
 test('a lane ends a connection that breaks the protocol, and tells so', async () => {

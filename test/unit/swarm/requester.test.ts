@@ -62,6 +62,7 @@ function bench(slots = 4) {
       onBlocks: (blocks) => downloader.receive(blocks, key),
       onPayload: ({ bytes }) => requester.takePayload(bytes),
       onPayloadEnd: () => requester.endPayload(),
+      onDrained: none,
     }
     const intake = new Intake(sink, slab)
     const answer = (range = asked.shift()): boolean => {
