@@ -9,17 +9,19 @@ import { createPiecePool, createSlab, createSwarm, openFileStore } from '../../s
 import { Bitfield, parseMetainfo } from '../../src/torrent/torrent.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
 
-/** As si-deploy: threads by cores, a slab of 32 MiB and at least 4 slots. */
+/** As si-deploy: threads and lanes by cores, a slab of 32 MiB and at least 4 slots. */
 const MOST_THREADS = 4
+const MOST_LANES = 4
+const CORES_PER_LANE = 4
 const SLAB_BYTES = 32 * 2 ** 20
 const MIN_SLOTS = 4
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { lanes: { type: 'string' } },
+  options: { lanes: { type: 'string', default: String(lanesByCores()) } },
 })
 const [role = '', torrentPath = '', directory = ''] = positionals
-const network = { port: 0, ...(values.lanes === undefined ? {} : { lanes: Number(values.lanes) }) }
+const network = { port: 0, lanes: Number(values.lanes) }
 
 const metainfo = parseMetainfo(await readFile(torrentPath))
 const { pieceLengthBytes, pieceHashes, pieceCount, trackers } = metainfo
@@ -54,4 +56,8 @@ if (role === 'seed') {
   process.on('SIGTERM', () => void swarm.close().then(() => pool.close()))
   await torrent.received(pieces)
   console.log('complete')
+}
+
+function lanesByCores(): number {
+  return Math.max(1, Math.min(MOST_LANES, Math.floor(availableParallelism() / CORES_PER_LANE)))
 }
