@@ -24,7 +24,8 @@ the fluid limit max(S/U, S/d_min, N S/(U + sum of u)), S over a rack's link incl
   --latency DURATION   one way (0.2ms)
   --check DURATION     from the last byte of a piece to its being announced (0ms)
   --fragment SIZE      payload is handed over in parts of this size (128KiB)
-  --settle DURATION    rates are found anew this often at most; 0ms is exact, and slow (1ms)
+  --settle DURATION    rates are found anew this often at most; 0ms is exact, and slow (half the time
+                       that such a part takes over the fastest link)
   --upload-buffer SIZE what a connection is given to send at once (1MiB)
   --seed N             of the random numbers (1)
   --runs N             runs with seeds from that one on (1)
@@ -49,7 +50,7 @@ const OPTIONS = {
   arrival: { type: 'string', default: 'at-once' },
   jitter: { type: 'string', default: '20ms' },
   latency: { type: 'string', default: '0.2ms' },
-  settle: { type: 'string', default: '1ms' },
+  settle: { type: 'string' },
   check: { type: 'string', default: '0ms' },
   fragment: { type: 'string', default: '128KiB' },
   'upload-buffer': { type: 'string' },
@@ -88,14 +89,15 @@ export function parseSimArguments(words: readonly string[]): SimArguments {
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values']
 
 function optionsOf(values: Values, seed: number): SimOptions {
+  const nodes = nodesOf(values, seed)
   return {
     seed,
     pieceCount: count(values.pieces, 'pieces'),
     pieceLengthBytes: parseSize(values['piece-size']),
     serverBytesPerSecond: parseBitRate(values['server-rate'] ?? values.rate),
-    nodes: nodesOf(values, seed),
+    nodes,
     latencyMs: parseMilliseconds(values.latency),
-    settleMs: parseMilliseconds(values.settle),
+    settleMs: settleMsOf(values, nodes),
     checkMs: parseMilliseconds(values.check),
     fragmentBytes: parseSize(values.fragment),
     uploadBufferBytes: parseSize(values['upload-buffer'] ?? String(UPLOAD_BUFFER_BYTES)),
@@ -103,6 +105,12 @@ function optionsOf(values: Values, seed: number): SimOptions {
     announceIntervalMs: 20_000,
     untilMultiple: count(values.until, 'fluid limits'),
   }
+}
+
+function settleMsOf(values: Values, nodes: readonly SimNodeOptions[]): number {
+  if (values.settle !== undefined) return parseMilliseconds(values.settle)
+  const fastest = Math.max(...nodes.map(({ upBytesPerSecond }) => upBytesPerSecond))
+  return (parseSize(values.fragment) * 1000) / fastest / 2
 }
 
 function nodesOf(values: Values, seed: number): SimNodeOptions[] {

@@ -67,3 +67,8 @@ for (const words of [
     assert.throws(() => parse(words), SiError)
   })
 }
+
+test('parseSimArguments() settles rates twice in the time of a fragment, unless told otherwise', () => {
+  assert.equal(parse('--rate 1MiB/s --fragment 64KiB').settleMs, 31.25)
+  assert.equal(parse('--settle 0ms').settleMs, 0)
+})
