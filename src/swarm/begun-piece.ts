@@ -1,7 +1,7 @@
 // A piece being downloaded, block by block: what is received, what is asked of how many peers, and which
 // runs of blocks to ask for next. Pure; belongs to the picker.
 import { BLOCK_BYTES, type BlockRun as Run } from '../torrent/torrent.ts'
-import { type BlockRange } from './wire.ts'
+import { type BlockRange } from './wire/wire.ts'
 
 export { type Run }
 

@@ -2,7 +2,7 @@
 // worth serving; the bound keeps pieces arriving whole soon rather than all at once late. A node
 // prefers those that give to it; a server prefers those that it gave least, so that each piece leaves
 // it few times and travels on from there. One more place goes round by chance, for newcomers.
-import { type Role } from './extension.ts'
+import { type Role } from './wire/extension.ts'
 import { type PeerKey } from './begun-piece.ts'
 
 export interface ChokePeer {

@@ -4,11 +4,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BLOCK_BYTES, padBlocks, pieceSizeBytes, type Metainfo } from '../torrent/torrent.ts'
 import { type PeerKey } from './begun-piece.ts'
-import { type SlotPlace } from './block-table.ts'
-import { type ReceivedBlocks } from './intake.ts'
+import { type SlotPlace } from './pieces/block-table.ts'
+import { type ReceivedBlocks } from './connection/intake.ts'
 import { type Picker } from './picker.ts'
-import { type PiecePool } from './piece-pool.ts'
-import { type Slab } from './slab.ts'
+import { type PiecePool } from './pieces/piece-pool.ts'
+import { type Slab } from './pieces/slab.ts'
 
 export interface DownloaderEvents {
   /** The pool has written the piece. */

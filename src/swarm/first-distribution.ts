@@ -5,7 +5,7 @@
 // shown what is spread, and what is on offer for too long, so that nobody waits in vain. After BEP 16.
 import { Bitfield } from '../torrent/torrent.ts'
 import { type PeerKey } from './begun-piece.ts'
-import { type BlockRange } from './wire.ts'
+import { type BlockRange } from './wire/wire.ts'
 
 export interface OfferedPeer {
   readonly key: PeerKey

@@ -3,7 +3,7 @@
 import { BLOCK_BYTES } from '../torrent/torrent.ts'
 import { type TokenBucket } from '../throttle/throttle.ts'
 import { type RequestPicker } from './requester.ts'
-import { type BlockRange } from './wire.ts'
+import { type BlockRange } from './wire/wire.ts'
 
 /**
  * The picker behind a bucket. A pick that fails for want of tokens looks as if there were nothing to

@@ -3,11 +3,11 @@
 // get it banned. Invariant: at most one connection to each peer, none to ourselves, none to a banned
 // peer, never more than `maxPeers` that came to us.
 import { SiError, type Clock } from '../core/core.ts'
-import { Candidates, type AddOptions, type Ending, type Endpoint } from './candidates.ts'
+import { Candidates, type AddOptions, type Ending, type Endpoint } from './discovery/candidates.ts'
 import { chooseUnchoked } from './choker.ts'
-import { formatEndpoint, type Connection } from './connection.ts'
-import { type Role } from './extension.ts'
-import { type Handshake } from './handshake.ts'
+import { formatEndpoint, type Connection } from './connection/connection.ts'
+import { type Role } from './wire/extension.ts'
+import { type Handshake } from './wire/handshake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { Peer } from './peer.ts'
 import { type PeerKey } from './begun-piece.ts'

@@ -3,15 +3,15 @@
 import { type Clock } from '../core/core.ts'
 import { type Bitfield, type Metainfo } from '../torrent/torrent.ts'
 import { type Downloader } from './downloader.ts'
-import { type Role } from './extension.ts'
+import { type Role } from './wire/extension.ts'
 import { type FirstDistribution } from './first-distribution.ts'
-import { type PayloadCount } from './intake.ts'
+import { type PayloadCount } from './connection/intake.ts'
 import { type Peer } from './peer.ts'
 import { type Picker } from './picker.ts'
 import { type RequestPicker } from './requester.ts'
-import { type PieceStore } from './store.ts'
-import { type UploadBuffers } from './upload-buffers.ts'
-import { type BlockRange } from './wire.ts'
+import { type PieceStore } from './pieces/store.ts'
+import { type UploadBuffers } from './pieces/upload-buffers.ts'
+import { type BlockRange } from './wire/wire.ts'
 
 export interface PeerTorrent {
   readonly metainfo: Metainfo

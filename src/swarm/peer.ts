@@ -2,22 +2,22 @@
 // peer says is believed only as far as it can do no harm; whatever breaks the protocol throws
 // ERR_SI_PROTOCOL, which closes this connection and nothing else. States: STATE.md. Spec: BEP 3, 6, 10.
 import { Bitfield, BLOCK_BYTES } from '../torrent/torrent.ts'
-import { type Connection } from './connection.ts'
+import { type Connection } from './connection/connection.ts'
 import {
   decodeExtensionHandshake,
   encodeExtensionHandshake,
   OWN_PEER_EXCHANGE_ID,
   OWN_WANT_ID,
   type ExtensionHandshake,
-} from './extension.ts'
-import { clientOfId, isOwnPeerId, type Handshake } from './handshake.ts'
-import { type PayloadCount, type PeerSink, type ReceivedBlocks } from './intake.ts'
+} from './wire/extension.ts'
+import { clientOfId, isOwnPeerId, type Handshake } from './wire/handshake.ts'
+import { type PayloadCount, type PeerSink, type ReceivedBlocks } from './connection/intake.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
 import { MAX_OWN_REQUEST_BYTES, protocolFault, REQUEST_QUEUE, Serving } from './serving.ts'
 import { type PeerStats } from './torrent-handle.ts'
-import { type BlockRange, type WireMessage } from './wire.ts'
+import { type BlockRange, type WireMessage } from './wire/wire.ts'
 
 /** A peer that sends this much nobody asked for is cut off. */
 const MAX_UNASKED_BYTES = 64 * 2 ** 20

@@ -19,7 +19,7 @@ import {
   type PickingPeer,
   type Run,
 } from './begun-piece.ts'
-import { type BlockRange } from './wire.ts'
+import { type BlockRange } from './wire/wire.ts'
 
 export interface PickedRange extends BlockRange {
   /** The piece had not been begun: the caller now finds it a slot. */

@@ -6,7 +6,7 @@ import { type Downloader } from './downloader.ts'
 import { planPipeline, RateMeter } from './pipeline.ts'
 import { blocksOf, type PickingPeer } from './begun-piece.ts'
 import { type Picker } from './picker.ts'
-import { isSameRange, type BlockRange } from './wire.ts'
+import { isSameRange, type BlockRange } from './wire/wire.ts'
 
 /** No payload for this long while some is owed: others are asked for it. */
 const SNUB_MS = 4000

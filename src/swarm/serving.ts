@@ -3,12 +3,12 @@
 // request is served, cancelled or (BEP 6) rejected, once. Spec: BEP 3, 6.
 import { SiError } from '../core/core.ts'
 import { pieceSizeBytes, type Bitfield } from '../torrent/torrent.ts'
-import { type Connection } from './connection.ts'
+import { type Connection } from './connection/connection.ts'
 import { type OfferedPeer } from './first-distribution.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { RateMeter } from './pipeline.ts'
 import { Uploader } from './uploader.ts'
-import { type BlockRange } from './wire.ts'
+import { type BlockRange } from './wire/wire.ts'
 
 /** Largest request served to a peer of ours. */
 export const MAX_OWN_REQUEST_BYTES = 16 * 2 ** 20

@@ -1,9 +1,9 @@
 // What a torrent needs of the world outside its thread: connections, trackers, a turn later. The
 // simulation puts a virtual network here and runs everything else as it is. Invariant: nothing in a
 // session reaches a socket, or waits, but through this, the clock, the store and the piece pool.
-import { type Dial } from './connection.ts'
-import { dialPeer } from './peer-socket.ts'
-import { sendAnnounce } from './tracker-request.ts'
+import { type Dial } from './connection/connection.ts'
+import { dialPeer } from './connection/peer-socket.ts'
+import { sendAnnounce } from './discovery/tracker-request.ts'
 
 export interface Surroundings {
   readonly dial: Dial

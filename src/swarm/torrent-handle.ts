@@ -1,7 +1,7 @@
 // A torrent in the swarm as its callers see it: what they hand in, what they can ask of it.
 import { type Bitfield, type Metainfo } from '../torrent/torrent.ts'
-import { type PiecePool } from './piece-pool.ts'
-import { type PieceStore } from './store.ts'
+import { type PiecePool } from './pieces/piece-pool.ts'
+import { type PieceStore } from './pieces/store.ts'
 
 export interface AddTorrent {
   readonly metainfo: Metainfo

@@ -1,6 +1,6 @@
 // How much payload a torrent has moved, and how fast it does now.
 import { type Clock } from '../core/core.ts'
-import { type PayloadCount } from './intake.ts'
+import { type PayloadCount } from './connection/intake.ts'
 import { RateMeter } from './pipeline.ts'
 import { type TorrentStats } from './torrent-handle.ts'
 

@@ -1,10 +1,10 @@
 // What one peer has asked us for, and the sending of it. Invariant: at most two buffers per peer are
 // being read or sent, so a peer is served as fast as it reads and not a byte faster. Requests that lie
 // side by side are read at once; a long one is read and sent in parts.
-import { type Connection, type PayloadPart } from './connection.ts'
-import { type PieceStore } from './store.ts'
-import { type UploadBuffers } from './upload-buffers.ts'
-import { isSameRange, type BlockRange } from './wire.ts'
+import { type Connection, type PayloadPart } from './connection/connection.ts'
+import { type PieceStore } from './pieces/store.ts'
+import { type UploadBuffers } from './pieces/upload-buffers.ts'
+import { isSameRange, type BlockRange } from './wire/wire.ts'
 
 /** One buffer is read while the other is in the socket. */
 const BUFFERS_PER_PEER = 2

@@ -1,8 +1,8 @@
 // Peers that are not ours and may do anything: they listen on loopback, greet as the protocol wants, and
 // then do what the test says. Everything they opened is closed by `await using`.
 import { createServer, type Server, type Socket } from 'node:net'
-import { createPeerId, encodeHandshake, HANDSHAKE_BYTES } from '../../src/swarm/handshake.ts'
-import { encodeMessage, WireDecoder, type WireMessage } from '../../src/swarm/wire.ts'
+import { createPeerId, encodeHandshake, HANDSHAKE_BYTES } from '../../src/swarm/wire/handshake.ts'
+import { encodeMessage, WireDecoder, type WireMessage } from '../../src/swarm/wire/wire.ts'
 import { Bitfield, type Metainfo } from '../../src/torrent/torrent.ts'
 
 export interface FakePeer extends AsyncDisposable {

@@ -9,8 +9,8 @@ import {
   decodeHandshake,
   encodeHandshake,
   HANDSHAKE_BYTES,
-} from '../../src/swarm/handshake.ts'
-import { encodeMessage, encodePieceHead } from '../../src/swarm/wire.ts'
+} from '../../src/swarm/wire/handshake.ts'
+import { encodeMessage, encodePieceHead } from '../../src/swarm/wire/wire.ts'
 import { encodeBencode, type Metainfo } from '../../src/torrent/torrent.ts'
 import { failOnLeaks } from './descriptors.ts'
 import { createLab, until, within } from './swarm-lab.ts'

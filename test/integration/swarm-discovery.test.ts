@@ -5,10 +5,13 @@ import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { decodeExtensionHandshake, encodeExtensionHandshake } from '../../src/swarm/extension.ts'
-import { createPeerId, encodeHandshake, HANDSHAKE_BYTES } from '../../src/swarm/handshake.ts'
-import { encodePeerExchange } from '../../src/swarm/peer-exchange-message.ts'
-import { encodeMessage, WireDecoder } from '../../src/swarm/wire.ts'
+import {
+  decodeExtensionHandshake,
+  encodeExtensionHandshake,
+} from '../../src/swarm/wire/extension.ts'
+import { createPeerId, encodeHandshake, HANDSHAKE_BYTES } from '../../src/swarm/wire/handshake.ts'
+import { encodePeerExchange } from '../../src/swarm/discovery/peer-exchange-message.ts'
+import { encodeMessage, WireDecoder } from '../../src/swarm/wire/wire.ts'
 import { type Metainfo } from '../../src/torrent/torrent.ts'
 import { libtorrent } from '../lab/foreign/libtorrent.ts'
 import { withScope, type Scope } from '../lab/scope.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type Socket } from 'node:net'
 import { test } from 'node:test'
-import { encodeMessage, encodePieceHead, type WireMessage } from '../../src/swarm/wire.ts'
+import { encodeMessage, encodePieceHead, type WireMessage } from '../../src/swarm/wire/wire.ts'
 import { Bitfield } from '../../src/torrent/torrent.ts'
 import { failOnLeaks } from './descriptors.ts'
 import { onMessages, startFakePeer, type FakePeerOptions } from './fake-peer.ts'

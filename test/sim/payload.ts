@@ -1,9 +1,9 @@
 // Payload that has a length and no content: one array of zeros in all sizes, a slab, a store and upload
 // buffers over nothing. Slots and their number are the real slab's.
 import { type PiecePool, type PieceStore, type Slab, createSlab } from '../../src/swarm/swarm.ts'
-import { BlockTable, createBlockTable } from '../../src/swarm/block-table.ts'
+import { BlockTable, createBlockTable } from '../../src/swarm/pieces/block-table.ts'
 import { blockCount } from '../../src/torrent/torrent.ts'
-import { type UploadBuffers } from '../../src/swarm/upload-buffers.ts'
+import { type UploadBuffers } from '../../src/swarm/pieces/upload-buffers.ts'
 import { type VirtualTime } from './virtual-time.ts'
 
 const ZEROS = new Uint8Array(16 * 2 ** 20)

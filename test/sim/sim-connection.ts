@@ -1,15 +1,15 @@
 // A connection of the simulation: two ends, each with a queue of messages and payload that leaves in order
 // at the rate the network allows and arrives one latency later. It is a Connection to its user;
 // nothing is encoded, and payload is a length. Control messages take no time on the link.
-import { type SlotPlace } from '../../src/swarm/block-table.ts'
+import { type SlotPlace } from '../../src/swarm/pieces/block-table.ts'
 import {
   type Connection,
   type ConnectionOwner,
   type MessageOptions,
-} from '../../src/swarm/connection.ts'
-import { type Handshake } from '../../src/swarm/handshake.ts'
-import { Intake, type PeerSink } from '../../src/swarm/intake.ts'
-import { type BlockRange, type WireMessage } from '../../src/swarm/wire.ts'
+} from '../../src/swarm/connection/connection.ts'
+import { type Handshake } from '../../src/swarm/wire/handshake.ts'
+import { Intake, type PeerSink } from '../../src/swarm/connection/intake.ts'
+import { type BlockRange, type WireMessage } from '../../src/swarm/wire/wire.ts'
 import { type PipeId } from './fair-share.ts'
 import { type Flow, type FlowNetwork } from './flow-network.ts'
 import { zeros } from './payload.ts'

@@ -1,8 +1,12 @@
 // The machines of the simulation and what connects them: a link each, both ways, and per rack one link
 // to the core, if that is limited. Invariant: what two machines exchange goes through both their links,
 // and through those of both racks when these differ; within a rack, and for machines in none, not.
-import { formatEndpoint, type Connection, type Dial } from '../../src/swarm/connection.ts'
-import { type Handshake } from '../../src/swarm/handshake.ts'
+import {
+  formatEndpoint,
+  type Connection,
+  type Dial,
+} from '../../src/swarm/connection/connection.ts'
+import { type Handshake } from '../../src/swarm/wire/handshake.ts'
 import { type PipeId } from './fair-share.ts'
 import { FlowNetwork } from './flow-network.ts'
 import { SimConnection, type LinkWorld } from './sim-connection.ts'

@@ -3,7 +3,7 @@
 // the same result to the last bit.
 import { MAX_PEERS, type Role, type Torrent } from '../../src/swarm/swarm.ts'
 import { slabSlots } from '../../src/deploy/slab-slots.ts'
-import { createPeerId } from '../../src/swarm/handshake.ts'
+import { createPeerId } from '../../src/swarm/wire/handshake.ts'
 import { TorrentSession } from '../../src/swarm/torrent-session.ts'
 import { Bitfield, parseInfoHash, type Metainfo } from '../../src/torrent/torrent.ts'
 import { swarmLimitSeconds } from '../lab/fluid-limit.ts'

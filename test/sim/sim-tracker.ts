@@ -2,7 +2,7 @@
 // HTTP. A reply comes one round trip after the question.
 import { type IncomingMessage } from 'node:http'
 import { type AnnounceParams } from 'bittorrent-tracker/server'
-import { type Endpoint } from '../../src/swarm/candidates.ts'
+import { type Endpoint } from '../../src/swarm/discovery/candidates.ts'
 import { type Surroundings } from '../../src/swarm/surroundings.ts'
 import { TrackedSwarm } from '../../src/tracker/tracked-swarm.ts'
 import { type VirtualTime } from './virtual-time.ts'

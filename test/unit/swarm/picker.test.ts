@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { type PickingPeer } from '../../../src/swarm/begun-piece.ts'
 import { Picker } from '../../../src/swarm/picker.ts'
-import { type BlockRange } from '../../../src/swarm/wire.ts'
+import { type BlockRange } from '../../../src/swarm/wire/wire.ts'
 
 const BLOCK = 16384
 

@@ -1,0 +1,106 @@
+// Sockets to peers: how they are opened and set up. Invariant: all have the same options and, where
+// Node allows it, read into the buffer that their connection gives.
+import { connect, Socket, type Server } from 'node:net'
+import { type Clock } from '../../core/core.ts'
+import { limitUnsent } from '../../host/host.ts'
+import { type InfoHash } from '../../torrent/torrent.ts'
+import { plainAddress, type Connection, type ConnectionOwner, type Dial } from './connection.ts'
+import { TcpConnection, type SocketReader } from './tcp-connection.ts'
+
+/** The kernel finds out about a machine that lost power this long after its last byte (and 10 s). */
+const TCP_KEEPALIVE_MS = 5000
+
+/**
+ * What the kernel may hold unsent of one connection; the rest waits in our queue, where it can still be
+ * cancelled, and pieces leave one after the other. Two milliseconds of a 1 Gbit/s link.
+ */
+const KERNEL_UNSENT_BYTES = 256 * 1024
+
+export interface AcceptOptions {
+  readonly clock: Clock
+  /** Of our torrents: who greets encrypted tells only those that know it which one it wants. */
+  readonly infoHashes: () => Iterable<InfoHash>
+}
+
+/** Where the sockets of a swarm live. */
+export interface PeerSockets {
+  readonly dial: Dial
+  /** Takes over a socket that the listener accepted, paused. */
+  accept(socket: Socket, owner: ConnectionOwner, options: AcceptOptions): Connection
+  /** To be called when all connections are closed. Idempotent. */
+  close(): Promise<void>
+}
+
+/** Connects to a peer; failure is told by `owner.onClose`. */
+export const dialPeer: Dial = ({ host, port }, owner, { clock, onConnect }) => {
+  const open = ({ onread }: SocketReader) => {
+    const socket = connect({ host, port, onread })
+    return socket.once('connect', () => {
+      setPeerOptions(socket)
+      onConnect()
+    })
+  }
+  return new TcpConnection({ host, port, owner, open, isOutgoing: true, clock })
+}
+
+/** Takes over a socket that the listener accepted. */
+export function acceptPeer(
+  socket: Socket,
+  owner: ConnectionOwner,
+  options: AcceptOptions,
+): TcpConnection {
+  return new TcpConnection({
+    host: plainAddress(socket.remoteAddress) ?? 'unknown',
+    port: socket.remotePort ?? 0,
+    isOutgoing: false,
+    ...{ owner, ...options },
+    open: (reader) => {
+      setPeerOptions(socket)
+      return adoptSocket(socket, reader)
+    },
+  })
+}
+
+/** On this thread. */
+export const localSockets: PeerSockets = {
+  dial: dialPeer,
+  accept: acceptPeer,
+  close: () => Promise.resolve(),
+}
+
+/** For a connected socket. */
+export function setPeerOptions(socket: Socket): void {
+  socket.setNoDelay(true)
+  socket.setKeepAlive(true, TCP_KEEPALIVE_MS)
+  const fd = descriptorOf(socket)
+  if (fd !== undefined) limitUnsent(fd, KERNEL_UNSENT_BYTES)
+}
+
+/**
+ * The descriptor of an open socket or listener. It is no part of Node's public interface: a version that
+ * has none gets along without what needs it (the kernel's own limits, sockets on one thread).
+ */
+export function descriptorOf(socket: Socket | Server): number | undefined {
+  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: unknown } | null }
+  const fd = handle?.fd
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined
+}
+
+/**
+ * Accepted sockets cannot be given a receive buffer by any public option, so the handle moves to a new
+ * Socket that has one. Should a Node version not allow that, the socket is used as it is, with a fresh
+ * buffer for every read: slower, but the same bytes.
+ */
+function adoptSocket(socket: Socket, reader: SocketReader): Socket {
+  const accepted = socket as Socket & { _handle?: unknown }
+  const handle = accepted._handle
+  if (handle === null || typeof handle !== 'object' || !('useUserBuffer' in handle)) {
+    return socket.on('data', reader.onChunk)
+  }
+  accepted._handle = null
+  socket.destroy() // settles the listener's count of open connections; the handle lives on
+  const options: object = { handle, onread: reader.onread, readable: true, writable: true }
+  const adopted = new Socket(options)
+  adopted.resume()
+  return adopted
+}
