@@ -24,8 +24,8 @@ the fluid limit max(S/U, S/d_min, N S/(U + sum of u)), S over a rack's link incl
   --latency DURATION   one way (0.2ms)
   --check DURATION     from the last byte of a piece to its being announced (0ms)
   --fragment SIZE      payload is handed over in parts of this size (128KiB)
-  --settle DURATION    rates are found anew this often at most; 0ms is exact, and slow (half the time
-                       that such a part takes over the fastest link)
+  --settle DURATION    rates are found anew this often at most; 0ms is exact, more is faster and by a
+                       percent too kind (a sixteenth of what such a part takes over the fastest link)
   --upload-buffer SIZE what a connection is given to send at once (1MiB)
   --seed N             of the random numbers (1)
   --runs N             runs with seeds from that one on (1)
@@ -110,7 +110,7 @@ function optionsOf(values: Values, seed: number): SimOptions {
 function settleMsOf(values: Values, nodes: readonly SimNodeOptions[]): number {
   if (values.settle !== undefined) return parseMilliseconds(values.settle)
   const fastest = Math.max(...nodes.map(({ upBytesPerSecond }) => upBytesPerSecond))
-  return (parseSize(values.fragment) * 1000) / fastest / 2
+  return (parseSize(values.fragment) * 1000) / fastest / 16
 }
 
 function nodesOf(values: Values, seed: number): SimNodeOptions[] {

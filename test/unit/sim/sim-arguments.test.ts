@@ -68,7 +68,7 @@ for (const words of [
   })
 }
 
-test('parseSimArguments() settles rates twice in the time of a fragment, unless told otherwise', () => {
-  assert.equal(parse('--rate 1MiB/s --fragment 64KiB').settleMs, 31.25)
+test('parseSimArguments() settles rates sixteen times in the time of a fragment, unless told otherwise', () => {
+  assert.equal(parse('--rate 1MiB/s --fragment 64KiB').settleMs, 62.5 / 16)
   assert.equal(parse('--settle 0ms').settleMs, 0)
 })
