@@ -1,6 +1,7 @@
 // The door of core: words every other folder uses. Imports nothing of ours.
 export * from './bytes.ts'
 export * from './clock.ts'
+export * from './digest.ts'
 export * from './errors.ts'
 export * from './listen-error.ts'
 export * from './progress.ts'

@@ -1,9 +1,8 @@
 // A piece worker of a deployment: verifies, keeps and decodes pieces and writes their bytes into the
 // final files; also makes and finishes the tree. Runs in a thread of its own, all of it synchronous.
 // Invariant: no byte is written to the target before its piece matched the manifest's SHA-256.
-import { hash } from 'node:crypto'
 import { workerData } from 'node:worker_threads'
-import { errnoOf, SiError } from '../core/core.ts'
+import { digestOf, errnoOf, SiError } from '../core/core.ts'
 import { decodePiece, readManifest, verifyPiece, type ManifestEntry } from '../image/image.ts'
 import { servePieces } from '../swarm/swarm.ts'
 import { flagLoss } from './attribute-loss.ts'
@@ -57,7 +56,7 @@ servePieces({
 /** A piece of the manifest: nothing but the torrent vouches for it yet. */
 function acceptBefore(index: number, bytes: Uint8Array): 'ok' | 'bad' {
   const expected = pieceHashes.subarray(index * SHA1_BYTES, (index + 1) * SHA1_BYTES)
-  if (!hash('sha1', bytes, 'buffer').equals(expected)) return 'bad'
+  if (!digestOf('sha1', bytes).equals(expected)) return 'bad'
   storePiece(cache, index, bytes)
   return 'ok'
 }

@@ -3,7 +3,7 @@
 // words.
 import { hash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
-import { messageOf } from '../core/core.ts'
+import { digestOf, messageOf } from '../core/core.ts'
 import { FrameEncoder } from './frame.ts'
 import { PackWindow } from './pack-window.ts'
 import type { PackReply, PackTask, PackWorkerData } from './pack-workers.ts'
@@ -35,8 +35,7 @@ function run(task: PackTask): PackReply {
     case 'piece': {
       const piece = pieces[task.index]?.subarray(0, task.lengthBytes)
       if (piece === undefined) throw new RangeError(`no piece buffer ${task.index}`)
-      const sha1 = hash('sha1', piece, 'buffer')
-      return { kind: 'piece', sha1, sha256: hash('sha256', piece, 'buffer') }
+      return { kind: 'piece', sha1: digestOf('sha1', piece), sha256: digestOf('sha256', piece) }
     }
     default:
       return task satisfies never

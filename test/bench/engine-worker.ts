@@ -1,7 +1,7 @@
 // The piece worker of engine-peer.ts: checks SHA-1 and writes into one file at the piece's place.
-import { hash } from 'node:crypto'
 import { openSync, writeSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
+import { digestOf } from '../../src/core/core.ts'
 import { servePieces } from '../../src/swarm/swarm.ts'
 
 export interface EngineWorkerData {
@@ -24,7 +24,7 @@ const fd = openSync(path, 'r+')
 servePieces({
   piece(index, bytes) {
     const expected = pieceHashes.subarray(index * SHA1_BYTES, (index + 1) * SHA1_BYTES)
-    if (!hash('sha1', bytes, 'buffer').equals(expected)) return 'bad'
+    if (!digestOf('sha1', bytes).equals(expected)) return 'bad'
     for (let done = 0; done < bytes.length;) {
       const at = index * pieceLengthBytes + done
       done += writeSync(fd, bytes, done, Math.min(WRITE_BYTES, bytes.length - done), at)
