@@ -110,7 +110,9 @@ export class PeerSet {
 
   /** Learns where peers may be; how many of them are news. */
   addEndpoints(endpoints: readonly Endpoint[], options: AddOptions): number {
-    return endpoints.filter((endpoint) => this.#candidates.add(endpoint, options)).length
+    const news = endpoints.filter((endpoint) => this.#candidates.add(endpoint, options)).length
+    if (news > 0) this.#dial(this.#options.clock.monotonicMs())
+    return news
   }
 
   /** An incoming connection asked for this torrent; closes it when it is not welcome. */
