@@ -11,7 +11,9 @@ export function asBuffer(bytes: Uint8Array): Buffer {
  */
 export function copyBytes(from: Uint8Array, into: Uint8Array, atBytes: number): void {
   const source = Buffer.from(from.buffer)
-  source.copy(into, atBytes, from.byteOffset, from.byteOffset + from.length)
+  const middle = from.length < source.length ? 0 : from.length >>> 1
+  if (middle > 0) source.copy(into, atBytes, 0, middle)
+  source.copy(into, atBytes + middle, from.byteOffset + middle, from.byteOffset + from.length)
 }
 
 /**

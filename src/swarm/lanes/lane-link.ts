@@ -18,7 +18,7 @@ import { type UploadBuffer } from '../pieces/upload-buffers.ts'
 import { encodeMessage, type BlockRange, type WireLimits, type WireMessage } from '../wire/wire.ts'
 
 /** Payload amid a message is told of in steps of this size, or when it is due. */
-const MOST_UNTOLD_BYTES = 256 * 1024
+const MOST_UNTOLD_BYTES = 2 ** 20
 
 /** What a connection needs of its lane. */
 export interface LinkSetup {

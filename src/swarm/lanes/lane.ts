@@ -36,8 +36,8 @@ const LANE_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 128 }
 interface Held {
   readonly connection: LaneConnection
   readonly fd: number
-  /** Tells the socket from another one that has the same number later. */
-  readonly inode: number
+  /** Device and inode: tell the socket from what has the same number later. */
+  readonly identity: string
   slab: Slab | undefined
 }
 
@@ -82,7 +82,7 @@ export class Lane {
   adopt(connection: LaneConnection, adoption: Adoption, remoteHost: string): void {
     const id = this.#nextId++
     const { fd } = adoption
-    const held: Held = { connection, fd, inode: fstatSync(fd).ino, slab: undefined }
+    const held: Held = { connection, fd, identity: identityOf(fd), slab: undefined }
     this.#held.set(id, held)
     writeAdopt(this.#batch, id, adoption)
     const commands = commandWriter(this.#batch, id)
@@ -181,10 +181,15 @@ export class Lane {
 }
 
 /** A thread closes its sockets when it ends, but not those that it was sent and had not seen yet. */
-function closeIfLeft({ fd, inode }: Held): void {
+function closeIfLeft({ fd, identity }: Held): void {
   try {
-    if (fstatSync(fd).ino === inode) closeSync(fd)
+    if (identityOf(fd) === identity) closeSync(fd)
   } catch (error) {
     if (errnoOf(error) !== 'EBADF') throw error
   }
+}
+
+function identityOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd)
+  return `${dev}:${ino}`
 }
