@@ -151,23 +151,31 @@ test('lanes: IPv6 works', LIMIT, async () => {
   assert.equal(getter.torrent.stats().peers[0]?.address, address)
 })
 
-test('lanes: a client that asks for 16 KiB is served', LIMIT, async () => {
-  await using lab = await createLab({ sizeBytes: 12_345_678, pieceLengthBytes: 2 ** 18 })
-  await using tracker = await startTracker()
-  await using seeder = await lab.seed({ lanes: 2, trackers: [[tracker.url]] })
-  await until(() => seeder.torrent.stats().trackerStatus.includes('announced'), 'announce')
-  const torrent = join(lab.directory, 'tracked.torrent')
-  const { infoBytes } = lab.metainfo
-  await writeFile(torrent, encodeMetainfo({ infoBytes, trackers: [[tracker.url]] }))
-  const target = join(lab.directory, 'aria2')
-  await run('aria2c', [
-    ...['--no-conf=true', '--enable-dht=false', '--enable-dht6=false', '--bt-enable-lpd=false'],
-    ...['--enable-peer-exchange=false', '--file-allocation=none', '--seed-time=0'],
-    ...['--console-log-level=warn', '--summary-interval=0', `--dir=${target}`, torrent],
-  ])
-  assert.ok((await readFile(join(target, 'payload', 'payload.bin'))).equals(lab.content))
-  await until(() => seeder.torrent.stats().uploadedBytes >= lab.content.length, 'the count')
-})
+for (const { how, flags } of [
+  { how: 'asks for 16 KiB', flags: [] },
+  {
+    how: 'insists on encryption',
+    flags: ['--bt-require-crypto=true', '--bt-min-crypto-level=arc4'],
+  },
+]) {
+  test(`lanes: a client that ${how} is served`, LIMIT, async () => {
+    await using lab = await createLab({ sizeBytes: 12_345_678, pieceLengthBytes: 2 ** 18 })
+    await using tracker = await startTracker()
+    await using seeder = await lab.seed({ lanes: 2, trackers: [[tracker.url]] })
+    await until(() => seeder.torrent.stats().trackerStatus.includes('announced'), 'announce')
+    const torrent = join(lab.directory, 'tracked.torrent')
+    const { infoBytes } = lab.metainfo
+    await writeFile(torrent, encodeMetainfo({ infoBytes, trackers: [[tracker.url]] }))
+    const target = join(lab.directory, 'aria2')
+    await run('aria2c', [
+      ...['--no-conf=true', '--enable-dht=false', '--enable-dht6=false', '--bt-enable-lpd=false'],
+      ...['--enable-peer-exchange=false', '--file-allocation=none', '--seed-time=0'],
+      ...['--console-log-level=warn', '--summary-interval=0', `--dir=${target}`, ...flags, torrent],
+    ])
+    assert.ok((await readFile(join(target, 'payload', 'payload.bin'))).equals(lab.content))
+    await until(() => seeder.torrent.stats().uploadedBytes >= lab.content.length, 'the count')
+  })
+}
 
 for (const { kills, rest } of [
   { kills: 1, rest: 'the other goes on' },
