@@ -119,15 +119,13 @@ export class Candidates {
         (candidate.isStatic || !filter.onlyStatic) &&
         (candidate.identity === undefined || !filter.isConnected(candidate.identity)),
     )
-    // Static peers first, then those that failed least, then the preferred, then any: all nodes must not
-    // pick the same ones.
+    // Static peers first, then those that failed least, then any: all nodes must not pick the same ones.
     const ranked = due
       .map((candidate) => ({ candidate, tie: this.#random() }))
       .toSorted(
         (a, b) =>
           Number(b.candidate.isStatic) - Number(a.candidate.isStatic) ||
           a.candidate.failures - b.candidate.failures ||
-          Number(b.candidate.isPreferred) - Number(a.candidate.isPreferred) ||
           a.tie - b.tie,
       )
     const isUrgent = ({ candidate }: (typeof ranked)[number]) =>
