@@ -5,6 +5,7 @@ import { createDeployCommand } from './deploy.ts'
 import { createGetimageCommand } from './getimage.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
+import { createRmimageCommand } from './rmimage.ts'
 import { createSeedCommand } from './seed.ts'
 import { createServerCommand } from './server.ts'
 import { readVersion } from './version.ts'
@@ -43,6 +44,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createDeployCommand(io),
     createSeedCommand(io),
     createLsimageCommand(io, outcome),
+    createRmimageCommand(io),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...commands]) {

@@ -12,7 +12,9 @@ export {
   type LayoutPartition,
   type ManifestHeader,
 } from './manifest-header.ts'
+export { readManifestHeader } from './manifest-header-reader.ts'
 export { readManifest, type Manifest } from './manifest-reader.ts'
+export { PathSet } from './path-set.ts'
 export { checkPieceLength, choosePieceLengthBytes, IMAGE_FILES } from './pack-layout.ts'
 export type { TarSource } from './pack-line.ts'
 export { decodePiece, verifyPiece } from './piece.ts'

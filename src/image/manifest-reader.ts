@@ -38,11 +38,11 @@ export interface TorrentFacts {
 
 /**
  * Reads the compressed bytes of a manifest. `onEntry` is called in order, parents before children;
- * entries are not kept. `torrent` is compared as soon as the header is read. Throws ERR_SI_MANIFEST_FORMAT, ERR_SI_UNSAFE_PATH, and what `source` throws.
+ * entries are not kept. With null entries are passed over unchecked, which is many times faster. `torrent` is compared as soon as the header is read. Throws ERR_SI_MANIFEST_FORMAT, ERR_SI_UNSAFE_PATH, and what `source` throws.
  */
 export async function readManifest(
   source: AsyncIterable<Uint8Array>,
-  onEntry: (entry: ManifestEntry) => void,
+  onEntry: ((entry: ManifestEntry) => void) | null,
   torrent?: TorrentFacts,
 ): Promise<Manifest> {
   const parser = new ManifestParser(onEntry, torrent)
@@ -60,7 +60,7 @@ export async function readManifest(
 }
 
 class ManifestParser {
-  readonly #onEntry: (entry: ManifestEntry) => void
+  readonly #onEntry: ((entry: ManifestEntry) => void) | null
   readonly #torrent: TorrentFacts | undefined
   readonly #tree = new EntryTree()
   readonly #pieces = new HashColumn()
@@ -70,7 +70,7 @@ class ManifestParser {
   #partial: Buffer[] = []
   #partialBytes = 0
 
-  constructor(onEntry: (entry: ManifestEntry) => void, torrent: TorrentFacts | undefined) {
+  constructor(onEntry: ((entry: ManifestEntry) => void) | null, torrent: TorrentFacts | undefined) {
     this.#onEntry = onEntry
     this.#torrent = torrent
   }
@@ -106,7 +106,7 @@ class ManifestParser {
             ? `it has ${this.#pieces.count} of ${header.pieceCount} pieces`
             : chunks.tarEnd !== header.tarBytes || chunks.packEnd !== header.packBytes
               ? 'its chunks do not cover the whole image'
-              : this.#contentBytes !== header.contentBytes
+              : this.#onEntry !== null && this.#contentBytes !== header.contentBytes
                 ? 'its files do not add up to contentBytes'
                 : undefined
     if (fault !== undefined) throw manifestError(fault)
@@ -114,6 +114,10 @@ class ManifestParser {
   }
 
   #onLine(line: Buffer): void {
+    if (this.#onEntry === null && this.#head !== undefined && !isTableLine(line)) {
+      this.#entryCount++
+      return
+    }
     const record = parseJson(line)
     if (this.#head === undefined) {
       const header = parseManifestHeader(record)
@@ -152,8 +156,13 @@ class ManifestParser {
     if (++this.#entryCount > header.entryCount) throw manifestError('it has too many entries')
     if (this.#tree.add(entry).isRepeated) throw manifestError('a directory occurs twice')
     this.#contentBytes += entry.dataBytes
-    this.#onEntry(entry)
+    this.#onEntry?.(entry)
   }
+}
+
+/** False for lines that are surely no chunk and no piece: those have no path. */
+function isTableLine(line: Buffer): boolean {
+  return !line.includes('"path')
 }
 
 function parseJson(line: Buffer): Readonly<Record<string, unknown>> {

@@ -28,6 +28,24 @@ export function isImageComponent(text: string): boolean {
   return NAME_PATTERN.test(text) && text !== LATEST
 }
 
+/** What people write for one image. */
+export interface ImageSpec {
+  readonly name: ImageName
+  /** Left out, or `latest`: undefined. */
+  readonly version: ImageVersion | undefined
+}
+
+/** `NAME`, `NAME/VERSION` or `NAME/latest`. Throws ERR_SI_IMAGE_NAME. */
+export function parseImageSpec(text: string): ImageSpec {
+  const slash = text.indexOf('/')
+  if (slash === -1) return { name: parseImageName(text), version: undefined }
+  const version = text.slice(slash + 1)
+  return {
+    name: parseImageName(text.slice(0, slash)),
+    version: version === LATEST ? undefined : parseImageVersion(version),
+  }
+}
+
 function parseComponent(what: string, text: string): string {
   if (isImageComponent(text)) return text
   throw new SiError('ERR_SI_IMAGE_NAME', `Cannot use ${JSON.stringify(text)} as ${what}`, {

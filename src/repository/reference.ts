@@ -11,6 +11,8 @@ export interface ImageReference {
   readonly manifestPath: string
   readonly packPath: string
   readonly torrentPath: string
+  /** Of the manifest's signature, which may be absent. */
+  readonly signaturePath: string
 }
 
 /** The reference to NAME/VERSION below the folder `images`; nothing is looked up. */
@@ -27,5 +29,6 @@ export function imageReference(
     manifestPath: join(directory, IMAGE_FILES.manifest),
     packPath: join(directory, IMAGE_FILES.pack),
     torrentPath: join(directory, IMAGE_FILES.torrent),
+    signaturePath: join(directory, IMAGE_FILES.signature),
   }
 }

@@ -5,17 +5,22 @@
 //
 // Invariant: a VERSION folder is complete, durable and immutable from the moment it has its name.
 // Readers need no lock. Layout: src/README.md, Formats of the repository.
-import { readdir, readlink, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { errnoOf, SiError } from '../core/core.ts'
 import { beginDraft, type ImageDraft } from './draft.ts'
-import { isImageComponent, LATEST, type ImageName, type ImageVersion } from './names.ts'
+import { latestImage } from './latest.ts'
+import { isComplete, listImages, listVersions } from './listing.ts'
+import type { ImageName, ImageVersion } from './names.ts'
 import { imageReference, type ImageReference } from './reference.ts'
+import { removeImage } from './remove.ts'
 
 export type { ImageDraft } from './draft.ts'
-export { LATEST, parseImageName, parseImageVersion } from './names.ts'
-export type { ImageName, ImageVersion } from './names.ts'
+export { describeImages, type DamagedImage, type ImageFacts } from './facts.ts'
+export { LATEST, parseImageName, parseImageSpec, parseImageVersion } from './names.ts'
+export type { ImageName, ImageSpec, ImageVersion } from './names.ts'
 export type { ImageReference } from './reference.ts'
+export { planRetention, type DatedVersion, type RetentionRules } from './retention.ts'
 
 export interface Repository {
   /** Absolute path of the directory that holds `images`. */
@@ -29,6 +34,15 @@ export interface Repository {
    * ERR_SI_IMAGE_EXISTS when the version is there. What dead writers left behind is removed.
    */
   begin(name: ImageName, version: ImageVersion): Promise<ImageDraft>
+  /** Every complete version of one image, in natural order; empty when there is no such image. */
+  versions(name: ImageName): Promise<ImageReference[]>
+  /** Where `latest` points. */
+  latest(name: ImageName): Promise<ImageReference | undefined>
+  /**
+   * Removes a version; `latest` moves to the newest one left. Whoever reads its files reads on. Throws
+   * ERR_SI_IMAGE_LOCKED while a writer holds this name.
+   */
+  remove(image: ImageReference): Promise<void>
 }
 
 /** Nothing is created before `begin`. Throws ERR_SI_USAGE when the path is empty or no directory. */
@@ -48,20 +62,10 @@ export async function openRepository(directory: string): Promise<Repository> {
     list: () => listImages(images),
     open: (name, version) => openImage(images, name, version),
     begin: (name, version) => beginDraft(images, name, version),
+    versions: (name) => listVersions(images, name),
+    latest: (name) => latestImage(images, name),
+    remove: (image) => removeImage(images, image),
   }
-}
-
-const naturalOrder = new Intl.Collator('en', { numeric: true }).compare
-
-async function listImages(images: string): Promise<ImageReference[]> {
-  const found: ImageReference[] = []
-  for (const name of await componentsIn(images)) {
-    for (const version of await componentsIn(join(images, name))) {
-      const image = imageReference(images, name as ImageName, version as ImageVersion)
-      if (await isComplete(image)) found.push(image)
-    }
-  }
-  return found
 }
 
 async function openImage(
@@ -80,51 +84,4 @@ async function openImage(
   throw new SiError('ERR_SI_IMAGE_NOT_FOUND', `Cannot find ${what} in ${images}`, {
     hint: 'Run si-lsimage to see which images there are',
   })
-}
-
-/**
- * Where `latest` points; the youngest when it points nowhere, because a writer died before it could
- * set the link or a person removed that version.
- */
-async function latestImage(images: string, name: ImageName): Promise<ImageReference | undefined> {
-  const folder = join(images, name)
-  const target = await readlink(join(folder, LATEST)).catch(() => undefined)
-  if (target !== undefined && isImageComponent(target)) {
-    const image = imageReference(images, name, target as ImageVersion)
-    if (await isComplete(image)) return image
-  }
-  let youngest: { image: ImageReference; mtimeMs: number } | undefined
-  for (const version of await componentsIn(folder)) {
-    const image = imageReference(images, name, version as ImageVersion)
-    if (!(await isComplete(image))) continue
-    const { mtimeMs } = await stat(image.directory)
-    if (youngest === undefined || mtimeMs > youngest.mtimeMs) youngest = { image, mtimeMs }
-  }
-  return youngest?.image
-}
-
-async function componentsIn(folder: string): Promise<string[]> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true })
-    return entries
-      .filter((entry) => entry.isDirectory() && isImageComponent(entry.name))
-      .map((entry) => entry.name)
-      .sort(naturalOrder)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return []
-    throw error
-  }
-}
-
-async function isComplete(image: ImageReference): Promise<boolean> {
-  const parts = [image.packPath, image.manifestPath, image.torrentPath]
-  const found = await Promise.all(
-    parts.map((path) =>
-      stat(path).then(
-        (stats) => stats.isFile(),
-        () => false,
-      ),
-    ),
-  )
-  return found.every(Boolean)
 }

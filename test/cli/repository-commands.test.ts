@@ -1,0 +1,93 @@
+// The repository commands as people call them: launcher, arguments, output, exit statuses.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test, type TestContext } from 'node:test'
+
+const launcher = join(import.meta.dirname, '../../src/cli/si')
+const skip = process.getuid?.() === 0 || process.env['CI'] === 'true' ? false : 'needs root'
+
+/** A repository with versions 1 to `versions` of image web; `run` calls a command on it. */
+function makeSite(t: TestContext, versions: number) {
+  const folder = mkdtempSync(join(tmpdir(), 'si-repository-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const repository = join(folder, 'repository')
+  const tree = mkdtempSync(join(folder, 'tree-'))
+  const run = (...args: readonly string[]) =>
+    spawnSync(launcher, args, {
+      encoding: 'utf8',
+      env: { ...process.env, SI_REPOSITORY: repository },
+      timeout: 60_000,
+    })
+  for (let version = 1; version <= versions; version++) {
+    writeFileSync(join(tree, `file${version}`), `content ${version}`)
+    const { status, stderr } = run(
+      ...['getimage', '--root', tree, '--name', 'web', '--image-version', String(version)],
+    )
+    assert.equal(status, 0, stderr)
+  }
+  return { folder, repository, tree, run }
+}
+
+const jsonLines = (text: string) =>
+  text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+
+describe('repository commands', { skip }, () => {
+  test('si lsimage shows sizes, shared bytes, date and signer of every version', (t) => {
+    const { run } = makeSite(t, 2)
+    const [head, first, second] = run('lsimage').stdout.split('\n')
+    assert.match(head ?? '', /^IMAGE +VERSION +CONTENT +PACK +SHARED +CREATED.+SIGNED BY/)
+    assert.match(first ?? '', /^web +1 +\S+ B +\S+ B +- +\d{4}-\d\d-\d\d \d\d:\d\d .+ unsigned /)
+    assert.match(second ?? '', /^web +2 \* /)
+    const [row] = jsonLines(run('lsimage', 'web/2', '--json').stdout)
+    assert.equal(row?.['isLatest'], true)
+    assert.equal(row?.['signedBy'], null)
+    assert.equal(typeof row?.['sharedBytes'], 'number')
+  })
+
+  test('si rmimage asks for a version, then for consent, and --dry-run removes nothing', (t) => {
+    const { run } = makeSite(t, 2)
+    assert.equal(run('rmimage').status, 2)
+    assert.match(run('rmimage', 'web').stderr, /^error: Which version of image "web"/)
+    const refused = run('rmimage', 'web/1')
+    assert.equal(refused.status, 2)
+    assert.match(refused.stderr, /not confirmed\nhint: Add --yes/)
+    assert.equal(
+      run('rmimage', 'web/2', '--dry-run').stdout,
+      'would remove  web/2  latest points to it\n',
+    )
+    assert.equal(jsonLines(run('lsimage', '--json').stdout).length, 2)
+    assert.equal(run('rmimage', 'web/7', '--yes').status, 10)
+  })
+
+  test('si rmimage of the latest version says what latest is now', (t) => {
+    const { run, repository } = makeSite(t, 2)
+    const { status, stderr } = run('rmimage', 'web/2', '--yes')
+    assert.equal(status, 0, stderr)
+    assert.equal(stderr, 'si-rmimage: web: latest is now 1\n')
+    assert.equal(readlinkSync(join(repository, 'images/web/latest')), '1')
+  })
+
+  test('si rmimage --keep-last keeps the newest and says why', (t) => {
+    const { run } = makeSite(t, 3)
+    const { stdout } = run('rmimage', 'web', '--keep-last', '1', '--yes', '--json')
+    assert.deepEqual(
+      jsonLines(stdout).map(({ version, action, reasons }) => [version, action, reasons]),
+      [
+        ['1', 'remove', []],
+        ['2', 'remove', []],
+        ['3', 'keep', ['last', 'latest']],
+      ],
+    )
+    assert.deepEqual(
+      jsonLines(run('lsimage', '--json').stdout).map(({ version }) => version),
+      ['3'],
+    )
+    assert.equal(run('rmimage', '--all', '--keep-last', '1').status, 2)
+  })
+})
