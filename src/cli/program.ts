@@ -1,10 +1,12 @@
 // The command tree. Commands load what they need when they run, so that --help is quick.
 import { Command, CommanderError } from 'commander'
 import type { Outcome } from './command.ts'
+import { createCpimageCommand } from './cpimage.ts'
 import { createDeployCommand } from './deploy.ts'
 import { createGetimageCommand } from './getimage.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
+import { createMvimageCommand } from './mvimage.ts'
 import { createRmimageCommand } from './rmimage.ts'
 import { createSeedCommand } from './seed.ts'
 import { createServerCommand } from './server.ts'
@@ -44,6 +46,8 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createDeployCommand(io),
     createSeedCommand(io),
     createLsimageCommand(io, outcome),
+    createCpimageCommand(io),
+    createMvimageCommand(io),
     createRmimageCommand(io),
   ]
   for (const command of commands) program.addCommand(command)

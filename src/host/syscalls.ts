@@ -22,6 +22,9 @@ const c = {
   memfdCreate: libc.func('int memfd_create(const char *, uint32_t)'),
   syncfs: libc.func('int syncfs(int)'),
   syncFileRange: libc.func('int sync_file_range(int, int64_t, int64_t, uint32_t)'),
+  copyFileRange: libc.func(
+    'int64_t copy_file_range(int, int64_t *, int, int64_t *, size_t, uint32_t)',
+  ),
   flock: libc.func('int flock(int, int)'),
   pipe2: libc.func('int pipe2(_Out_ int *, int)'),
   fcntl: libc.func('int fcntl(int, int, ...)'),
@@ -117,6 +120,27 @@ export function startWriteback(fd: number, offset: number, lengthBytes: number):
   return callAsync('sync_file_range', (done) =>
     c.syncFileRange.async(fd, offset, lengthBytes, SYNC_FILE_RANGE_WRITE, done),
   )
+}
+
+/**
+ * Copies bytes from where one open file stands to where another stands, inside the kernel or the storage
+ * (copy_file_range(2)); resolves to the bytes copied, 0 at the end of the file, and undefined where this
+ * pair of files cannot be copied so, or an error happened, which reading and writing will tell.
+ */
+export function copyFileRange(
+  fromFd: number,
+  toFd: number,
+  lengthBytes: number,
+): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    c.copyFileRange.async(
+      ...([fromFd, null, toFd, null, lengthBytes, 0] as const),
+      (error: unknown, result: number | bigint) => {
+        if (error !== null) reject(error as Error)
+        else resolve(Number(result) < 0 ? undefined : Number(result))
+      },
+    )
+  })
 }
 
 function callAsync(

@@ -16,7 +16,7 @@ const NEWLINE = 0x0a
 export async function readManifestHeader(
   source: AsyncIterable<Uint8Array>,
 ): Promise<ManifestHeader> {
-  return parseManifestHeader(parse(await readFirstLine(source)))
+  return parseHeaderLine(await readFirstLine(source))
 }
 
 /** Without its newline. */
@@ -44,10 +44,13 @@ export async function readFirstLine(source: AsyncIterable<Uint8Array>): Promise<
   throw manifestError('it is empty')
 }
 
-function parse(line: Buffer): unknown {
+/** Throws ERR_SI_MANIFEST_FORMAT. */
+export function parseHeaderLine(line: Buffer): ManifestHeader {
+  let value: unknown
   try {
-    return JSON.parse(line.toString('utf8'))
+    value = JSON.parse(line.toString('utf8'))
   } catch (error) {
     throw manifestError(`a line is no JSON: ${messageOf(error)}`)
   }
+  return parseManifestHeader(value)
 }

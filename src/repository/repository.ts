@@ -15,6 +15,7 @@ import type { ImageName, ImageVersion } from './names.ts'
 import { imageReference, type ImageReference } from './reference.ts'
 import { removeImage } from './remove.ts'
 
+export { copyImage, moveImage, type CopyOptions } from './copy.ts'
 export type { ImageDraft } from './draft.ts'
 export { describeImages, type DamagedImage, type ImageFacts } from './facts.ts'
 export { LATEST, parseImageName, parseImageSpec, parseImageVersion } from './names.ts'

@@ -90,4 +90,31 @@ describe('repository commands', { skip }, () => {
     )
     assert.equal(run('rmimage', '--all', '--keep-last', '1').status, 2)
   })
+
+  test('si cpimage and si mvimage print where the image is now', (t) => {
+    const { run, repository, folder } = makeSite(t, 2)
+    const other = join(folder, 'other')
+    assert.equal(run('cpimage', 'web').status, 2)
+    assert.equal(run('cpimage', 'web', 'shop').stdout, `shop 2 ${repository}/images/shop/2\n`)
+    assert.equal(run('cpimage', 'web', 'shop').status, 1)
+    assert.equal(run('cpimage', 'web/8', 'shop').status, 10)
+    assert.equal(
+      run('cpimage', 'web/1', 'web/first').stdout,
+      `web first ${repository}/images/web/first\n`,
+    )
+    const moved = run('mvimage', 'web', '--to-repository', other)
+    assert.equal(
+      moved.stdout,
+      ['1', '2', 'first'].map((v) => `web ${v} ${other}/images/web/${v}\n`).join(''),
+    )
+    assert.deepEqual(
+      jsonLines(run('lsimage', '--json').stdout).map(({ name }) => name),
+      ['shop'],
+    )
+    const row = (...args: readonly string[]) => jsonLines(run(...args, '--json').stdout)[0]
+    assert.equal(
+      row('lsimage', 'shop')?.['packBytes'],
+      row('lsimage', 'web/2', '-r', other)?.['packBytes'],
+    )
+  })
 })

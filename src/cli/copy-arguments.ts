@@ -1,0 +1,100 @@
+// What si-cpimage and si-mvimage have in common: source and target as people write them, the work for one
+// or all versions, and what is printed.
+import { stat } from 'node:fs/promises'
+import { SiError } from '../core/core.ts'
+import type { CopyOptions, ImageReference, Repository } from '../repository/repository.ts'
+import { createCommandProgress } from './command-progress.ts'
+import { writeJson, type Io } from './io.ts'
+
+export interface TransferRequest {
+  readonly command: string
+  readonly phase: string
+  readonly source: string
+  readonly target: string | undefined
+  readonly repository: string
+  readonly toRepository: string | undefined
+  readonly isAll: boolean
+  readonly json: boolean
+}
+
+export type Transfer = (
+  image: ImageReference,
+  from: Repository,
+  options: Omit<CopyOptions, 'isLinked'>,
+) => Promise<ImageReference>
+
+/** Runs `transfer` for each version asked for, oldest first, and prints where each is now. */
+export async function runTransfer(
+  request: TransferRequest,
+  transfer: Transfer,
+  io: Io,
+): Promise<void> {
+  const { openRepository, parseImageSpec } = await import('../repository/repository.ts')
+  const from = await openRepository(request.repository)
+  const to = await openRepository(request.toRepository ?? request.repository)
+  if (request.target === undefined && to.directory === from.directory) {
+    throw new SiError('ERR_SI_USAGE', 'Neither another name nor another repository is given', {
+      hint: `Run ${request.command} web web2, or add --to-repository DIR`,
+    })
+  }
+  const source = parseImageSpec(request.source)
+  const target = parseImageSpec(request.target ?? source.name)
+  const first = await from.open(source.name, source.version)
+  if (request.isAll && target.version !== undefined) {
+    throw new SiError('ERR_SI_USAGE', `All versions cannot become version "${target.version}"`, {
+      hint: `Name one version, such as ${source.name}/VERSION, or leave the target's out`,
+    })
+  }
+  const images = request.isAll ? await from.versions(source.name) : [first]
+  const { json, command, phase } = request
+  const progress = createCommandProgress(io, { command, json })
+  const totalBytes = await sizeOf(images)
+  let doneBytes = 0
+  const onBytes = (bytes: number) => {
+    doneBytes += bytes
+    progress.update({ phase, doneBytes, totalBytes: Math.max(totalBytes, doneBytes) })
+  }
+  try {
+    for (const image of images) {
+      const wasSigned = await isSigned(image)
+      const version = target.version ?? image.version
+      const options = { repository: to, name: target.name, version, onBytes, signal: io.signal }
+      const done = await transfer(image, from, options)
+      progress.end()
+      if (wasSigned && !(await isSigned(done))) {
+        progress.note(
+          `${done.name}/${done.version} has a new name and so no signature: sign it anew`,
+        )
+      }
+      printDone(image, done, { json, io })
+    }
+  } finally {
+    progress.end()
+  }
+}
+
+async function sizeOf(images: readonly ImageReference[]): Promise<number> {
+  const sizes = await Promise.all(images.map(async ({ packPath }) => (await stat(packPath)).size))
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+function isSigned(image: ImageReference): Promise<boolean> {
+  return stat(image.signaturePath).then(
+    () => true,
+    () => false,
+  )
+}
+
+function printDone(
+  from: ImageReference,
+  to: ImageReference,
+  { json, io }: { readonly json: boolean; readonly io: Io },
+): void {
+  const { name, version, directory } = to
+  if (json) {
+    const source = { name: from.name, version: from.version, directory: from.directory }
+    writeJson(io, { type: 'report', name, version, directory, source })
+  } else {
+    io.stdout.write(`${name} ${version} ${directory}\n`)
+  }
+}
