@@ -1,5 +1,6 @@
 // The command tree. Commands load what they need when they run, so that --help is quick.
 import { Command, CommanderError } from 'commander'
+import { createCaCommand } from './ca.ts'
 import type { Outcome } from './command.ts'
 import { createCpimageCommand } from './cpimage.ts'
 import { createDeployCommand } from './deploy.ts'
@@ -31,7 +32,8 @@ export function settingNames(): ReadonlySet<string> {
   const signal = new AbortController().signal
   const io: Io = { stdout: nowhere, stderr: nowhere, ask: undefined, signal }
   const { commands } = createProgram(io, { exitCode: 0 })
-  const names = commands.flatMap(({ options }) => options.map(({ envVar }) => envVar))
+  const all = commands.flatMap((command) => [command, ...command.commands])
+  const names = all.flatMap(({ options }) => options.map(({ envVar }) => envVar))
   return new Set(names.filter((name) => name !== undefined))
 }
 
@@ -49,10 +51,12 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createCpimageCommand(io),
     createMvimageCommand(io),
     createRmimageCommand(io),
+    createCaCommand(io),
   ]
   for (const command of commands) program.addCommand(command)
-  for (const command of [program, ...commands]) {
-    const name = command === program ? 'si' : `si-${command.name()}`
+  const parts = commands.flatMap((command) => command.commands)
+  for (const command of [program, ...commands, ...parts]) {
+    const name = shownName(command)
     command
       .exitOverride()
       .showSuggestionAfterError()
@@ -64,4 +68,11 @@ function createProgram(io: Io, outcome: Outcome): Command {
       .configureHelp({ commandUsage: () => `${name} ${command.usage()}` })
   }
   return program
+}
+
+/** As people call it: `si-ca issue`. */
+function shownName(command: Command): string {
+  const { parent } = command
+  if (parent === null) return 'si'
+  return parent.parent === null ? `si-${command.name()}` : `${shownName(parent)} ${command.name()}`
 }

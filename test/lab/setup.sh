@@ -21,6 +21,7 @@ libcap2-bin         setcap: file capabilities on the golden client
 mktorrent           torrents made by somebody else
 mount               mount, umount, losetup
 nginx-light         an origin over HTTP: web seed, plain download
+openssl             checks certificates and signatures independently
 opentracker         a foreign tracker
 openssh-client      ssh, ssh-keygen: capture
 openssh-server      sshd: capture tests

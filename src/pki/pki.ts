@@ -1,0 +1,14 @@
+// The door of pki: the authority that issues certificates, and the checks of those who rely on them.
+export {
+  createAuthority,
+  CRL_DAYS,
+  openAuthority,
+  type Authority,
+  type IssuedCertificate,
+  type IssueRequest,
+} from './authority.ts'
+export { REVOCATION_REASONS, type IssuedRecord, type RevocationReason } from './authority-index.ts'
+export { fingerprintOf, type Certificate } from './certificate.ts'
+export { writeDurably } from './durable-file.ts'
+export { parseIdentityName, parseRole, ROLES, type Identity, type Role } from './identity.ts'
+export { KEY_MODE, KEY_TYPES, type KeyType } from './private-key.ts'
