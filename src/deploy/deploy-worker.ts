@@ -3,9 +3,16 @@
 // Invariant: no byte is written to the target before its piece matched the manifest's SHA-256.
 import { workerData } from 'node:worker_threads'
 import { digestOf, errnoOf, SiError } from '../core/core.ts'
-import { decodePiece, readManifest, verifyPiece, type ManifestEntry } from '../image/image.ts'
+import {
+  decodePiece,
+  readManifest,
+  tarRangeOfPiece,
+  verifyPiece,
+  type ManifestEntry,
+} from '../image/image.ts'
 import { servePieces } from '../swarm/swarm.ts'
 import { flagLoss } from './attribute-loss.ts'
+import { dataChecksum } from './data-checksum.ts'
 import { EntryTableBuilder } from './entry-table-builder.ts'
 import { JOURNAL_NAME } from './journal.ts'
 import { readPieceSync, SPILL_NAME, storePiece } from './piece-cache.ts'
@@ -18,10 +25,10 @@ import {
   finishRoot,
   type FinishOptions,
 } from './tree.ts'
-import type { DeployWorkerData, ManifestTables, OpenTree } from './worker-protocol.ts'
+import type { DeployTasks, DeployWorkerData, ManifestTables, OpenTree } from './worker-protocol.ts'
 
 const SHA1_BYTES = 20
-const { cache, pieceHashes, manifest, pack, isWritten } = workerData as DeployWorkerData
+const { cache, pieceHashes, manifest, pack, written } = workerData as DeployWorkerData
 
 interface OpenedTree extends FinishOptions {
   readonly chunks: OpenTree['chunks']
@@ -41,6 +48,7 @@ servePieces({
     open: (payload) => {
       tree = openTree(payload as OpenTree)
     },
+    findLost: (payload) => findLost(payload as DeployTasks['findLost']['payload']),
     createDirectories: () => {
       const { root, table } = opened()
       createDirectories(root, table)
@@ -69,10 +77,17 @@ function acceptPack(index: number, bytes: Uint8Array): 'ok' | 'bad' {
   try {
     decodePiece(bytes, packPiece, chunks, writer.write)
   } finally {
-    writer.flush()
+    written.checksums[index] = writer.flush()
   }
-  isWritten[index] = 1
+  Atomics.store(written.isWritten, index, 1)
   return 'ok'
+}
+
+function findLost(pieces: DeployTasks['findLost']['payload']): readonly number[] {
+  const { root, table, chunks } = opened()
+  const isLost = ([index, checksum]: readonly [number, number]) =>
+    dataChecksum(root, table, tarRangeOfPiece(chunks, index - pack.firstPiece)) !== checksum
+  return pieces.filter(isLost).map(([index]) => index)
 }
 
 /** What the memory cannot keep goes to the target, which may be full. */

@@ -105,11 +105,9 @@ interface FillContext {
 async function fill({ prepared, summary, progress, signal }: FillContext): Promise<DeployReport> {
   const { download, tables } = summary
   const losses = createLossFlags()
-  const resumedPieces = prepared.journal.pieces.size
-  if (resumedPieces > 0) progress.note(`going on: ${resumedPieces} pieces are there already`)
-  await fillTree({ download, tables, prepared, losses, progress, signal })
+  const resumed = await fillTree({ download, tables, prepared, losses, progress, signal })
   const notes = [...summary.notes, ...describeLosses(losses)]
-  return createReport({ ...summary, notes, resumedPieces })
+  return createReport({ ...summary, notes, resumedPieces: resumed.pieces })
 }
 
 function createReport(summary: Summary): DeployReport {

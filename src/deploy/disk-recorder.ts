@@ -7,6 +7,7 @@ import { messageOf, SiError } from '../core/core.ts'
 import { syncfsAsync } from '../host/host.ts'
 import { targetError } from './target-error.ts'
 import type { Journal } from './journal.ts'
+import type { WrittenPieces } from './worker-protocol.ts'
 
 export interface DiskRecorder {
   /** Resolves when all that was written by now is on the disk. Throws ERR_SI_DEPLOY. */
@@ -26,11 +27,11 @@ const PAUSE_FACTOR = 4
 
 export function openDiskRecorder(options: {
   readonly journal: Journal
-  readonly isWritten: Uint8Array
+  readonly written: WrittenPieces
   /** A directory of each file system that holds data. */
   readonly fileSystems: readonly string[]
 }): DiskRecorder {
-  const { journal, isWritten, fileSystems } = options
+  const { journal, written, fileSystems } = options
   const fds = fileSystems.map((directory) => openSync(directory, 'r'))
   let timer: NodeJS.Timeout | undefined
   let underWay: Promise<void> = Promise.resolve()
@@ -50,9 +51,10 @@ export function openDiskRecorder(options: {
     }
   }
   const recordNow = async () => {
-    const pieces: number[] = []
-    for (let piece = 0; piece < isWritten.length; piece++) {
-      if (isWritten[piece] === 1 && !journal.pieces.has(piece)) pieces.push(piece)
+    const pieces = new Map<number, number>()
+    for (let piece = 0; piece < written.isWritten.length; piece++) {
+      if (Atomics.load(written.isWritten, piece) === 0 || journal.pieces.has(piece)) continue
+      pieces.set(piece, written.checksums[piece] ?? 0)
     }
     await syncNow()
     await journal.append(pieces).catch((error: unknown) => {

@@ -6,7 +6,12 @@ import { imageFilesOf } from '../image/image.ts'
 import { Bitfield, type Metainfo } from '../torrent/torrent.ts'
 import { createPieceCache, type PieceCache } from './piece-cache.ts'
 import { slabSlots } from './slab-slots.ts'
-import type { DeployTasks, DeployWorkerData, ManifestTables } from './worker-protocol.ts'
+import type {
+  DeployTasks,
+  DeployWorkerData,
+  ManifestTables,
+  WrittenPieces,
+} from './worker-protocol.ts'
 
 export interface DownloadOptions {
   readonly metainfo: Metainfo
@@ -32,8 +37,7 @@ export interface Download {
   readonly packFirstPiece: number
   /** Compressed bytes that the memory cannot keep. */
   readonly spillBytes: number
-  /** One byte per piece: 1 when its data was handed to the kernel in this run. */
-  readonly isWritten: Uint8Array
+  readonly written: WrittenPieces
   /** Fetches the manifest and reads it in a worker. */
   fetchManifest(signal: AbortSignal): Promise<ManifestTables>
   runTask<Name extends keyof DeployTasks>(
@@ -64,11 +68,14 @@ export async function startDownload(options: DownloadOptions): Promise<Download>
     Math.max(packFirstPiece, Math.floor(options.pieceCacheBytes / pieceLengthBytes)),
   )
   const cache = createPieceCache({ pieceLengthBytes, pieceCount, memorySlots })
-  const isWritten = new Uint8Array(new SharedArrayBuffer(pieceCount))
+  const written: WrittenPieces = {
+    isWritten: new Uint8Array(new SharedArrayBuffer(pieceCount)),
+    checksums: new Uint32Array(new SharedArrayBuffer(4 * pieceCount)),
+  }
   const slab = createSlab({ slotBytes: pieceLengthBytes, slots: slabSlots(pieceLengthBytes) })
   const { manifest, pack } = files
   const workerData: DeployWorkerData = {
-    ...{ cache: cache.share, pieceHashes: Uint8Array.from(pieceHashes), isWritten },
+    ...{ cache: cache.share, pieceHashes: Uint8Array.from(pieceHashes), written },
     ...{ manifest, pack },
   }
   const { threads } = options
@@ -86,7 +93,7 @@ export async function startDownload(options: DownloadOptions): Promise<Download>
     await cache.close()
   }
   return {
-    ...{ torrent, cache, packFirstPiece, isWritten },
+    ...{ torrent, cache, packFirstPiece, written },
     spillBytes: (pieceCount - memorySlots) * pieceLengthBytes,
     async fetchManifest(signal) {
       const pieces = Array.from({ length: packFirstPiece }, (_, index) => index)

@@ -89,6 +89,38 @@ export function findSegment(table: EntryTable, tarOffset: number): number {
   return low
 }
 
+/** Bytes of the tar that are bytes of a file. */
+export interface Extent {
+  readonly segment: number
+  readonly tarOffset: number
+  readonly fileOffset: number
+  readonly lengthBytes: number
+}
+
+/**
+ * Calls `visit` for all file data between two positions of the tar, in their order, beginning the search at
+ * `segment`, which must not lie behind the first. Returns the segment to go on with after `tarEnd`.
+ */
+export function visitExtents(
+  table: EntryTable,
+  range: { readonly segment: number; readonly tarStart: number; readonly tarEnd: number },
+  visit: (extent: Extent) => void,
+): number {
+  const { segmentTarOffset, segmentBytes, segmentFileOffset, segmentCount } = table
+  const { tarStart, tarEnd } = range
+  for (let { segment } = range; segment < segmentCount; segment++) {
+    const start = segmentTarOffset[segment] ?? 0
+    if (start >= tarEnd) return segment
+    const end = start + (segmentBytes[segment] ?? 0)
+    const tarOffset = Math.max(start, tarStart)
+    const lengthBytes = Math.min(end, tarEnd) - tarOffset
+    const fileOffset = (segmentFileOffset[segment] ?? 0) + tarOffset - start
+    visit({ segment, tarOffset, fileOffset, lengthBytes })
+    if (end > tarEnd) return segment
+  }
+  return segmentCount
+}
+
 /** The details as bytes: u32 lengths before the link target and before each name and value. */
 export function encodeDetails(details: EntryDetails): Buffer {
   const fields = [details.linkTarget, ...details.xattrs.flatMap(({ name, value }) => [name, value])]

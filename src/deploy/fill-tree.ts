@@ -1,6 +1,7 @@
 // Fills a prepared target: directories, pieces in whatever order they come, then all that is left.
 // Invariant: the journal goes only when the whole tree is on the disk; an unfinished target keeps it.
 import type { Progress } from '../core/core.ts'
+import { checkRecorded, type Resumed } from './check-recorded.ts'
 import { openDiskRecorder, type DiskRecorder } from './disk-recorder.ts'
 import type { Download } from './download.ts'
 import { showProgress } from './show-progress.ts'
@@ -17,18 +18,21 @@ export interface FillOptions {
   readonly signal: AbortSignal
 }
 
-export async function fillTree(options: FillOptions): Promise<void> {
+/** Returns what an earlier run had left. */
+export async function fillTree(options: FillOptions): Promise<Resumed> {
   const { download, tables, prepared, losses, progress, signal } = options
   const { manifest, table } = tables
   const { journal, fileSystems, directory } = prepared
   const root = Buffer.from(directory)
   const isFinished = new Uint8Array(new SharedArrayBuffer(table.count))
   const { chunks, pieceSha256 } = manifest
-  const { isWritten } = download
-  const recorder = openDiskRecorder({ journal, isWritten, fileSystems })
+  const { written } = download
+  const recorder = openDiskRecorder({ journal, written, fileSystems })
   try {
     if (download.spillBytes > 0) download.cache.openSpill(directory)
     await download.broadcast('open', { root, table, chunks, pieceSha256, isFinished, losses })
+    const { pieceLengthBytes } = manifest.header
+    const resumed = await checkRecorded({ download, journal, pieceLengthBytes, progress, signal })
     await download.runTask('createDirectories', null)
     await writePieces(options, recorder)
     signal.throwIfAborted()
@@ -39,6 +43,10 @@ export async function fillTree(options: FillOptions): Promise<void> {
     await journal.remove()
     await download.runTask('finishRoot', null)
     await recorder.sync()
+    return resumed
+  } catch (error) {
+    await recorder.record().catch(() => {}) // the error that ended the deployment is the one to tell
+    throw error
   } finally {
     await recorder.close()
   }
@@ -48,7 +56,8 @@ async function writePieces(
   { download, tables, prepared, progress, signal }: FillOptions,
   recorder: DiskRecorder,
 ): Promise<void> {
-  const { torrent, packFirstPiece, isWritten } = download
+  const { torrent, packFirstPiece, written } = download
+  const { isWritten } = written
   const { packBytes, pieceLengthBytes } = tables.manifest.header
   const { journal } = prepared
   const missing: number[] = []
@@ -57,8 +66,8 @@ async function writePieces(
   }
   const before = journal.pieces.size
   const doneBytes = () => {
-    const written = isWritten.reduce((sum, flag) => sum + flag, before)
-    return Math.min(packBytes, written * pieceLengthBytes)
+    const pieces = isWritten.reduce((sum, flag) => sum + flag, before)
+    return Math.min(packBytes, pieces * pieceLengthBytes)
   }
   const stop = showProgress(progress, download, {
     ...{ phase: 'writing', totalBytes: packBytes, doneBytes },
@@ -67,9 +76,6 @@ async function writePieces(
   try {
     torrent.want(missing)
     await torrent.received(missing, signal)
-  } catch (error) {
-    await recorder.record().catch(() => {}) // the error that ended the deployment is the one to tell
-    throw error
   } finally {
     recorder.stop()
     stop()

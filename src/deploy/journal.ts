@@ -1,6 +1,7 @@
 // Which pieces have their data on the target's disk, so that an interrupted deployment can go on. A file
-// in the target's root: one JSON line that names the image, then one JSON line per batch of pieces.
-// Invariant: a piece is named only after the file systems that hold its data were synced.
+// in the target's root: one JSON line that names the image, then one JSON line per batch of pieces, each
+// with the checksum of its file data. Invariant: a piece is named only after the file systems that hold
+// its data were synced; the last line that names it counts.
 import { constants } from 'node:fs'
 import { open, readdir, readFile, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,17 +14,22 @@ export const JOURNAL_NAME = '.swarmimager-journal'
 
 interface JournalHeader {
   readonly format: 'swarmimager-journal'
-  readonly formatVersion: 1
+  readonly formatVersion: 2
   readonly infoHash: string
 }
 
+/** CRC-32 of the file data of each piece. */
+export type PieceChecksums = ReadonlyMap<number, number>
+
 export interface Journal {
-  /** Pieces that earlier runs and this one have recorded. */
-  readonly pieces: ReadonlySet<number>
+  /** Pieces that earlier runs and this one have recorded, with their checksums. */
+  readonly pieces: PieceChecksums
   /** False when it goes on where an earlier run stopped. */
   readonly isNew: boolean
   /** Records pieces; they survive a power cut when this has resolved. */
-  append(pieces: readonly number[]): Promise<void>
+  append(pieces: PieceChecksums): Promise<void>
+  /** Leaves a piece out of `pieces` whose data turned out not to be there, until it is recorded again. */
+  forget(piece: number): void
   /** Ends the journal because the tree is complete. */
   remove(): Promise<void>
   close(): Promise<void>
@@ -55,7 +61,8 @@ export async function openJournal(
     }
     const known = parseJournal(await file.readFile('utf8'))
     const isOurs = known?.infoHash === owner.infoHash
-    const pieces = new Set(isOurs ? known.pieces.filter((piece) => piece < owner.pieceCount) : [])
+    const recorded = isOurs ? known.pieces.filter(([piece]) => piece < owner.pieceCount) : []
+    const pieces = new Map(recorded)
     if (!isOurs) await begin(file, directory, owner.infoHash)
     else await file.appendFile('\n') // ends a line that a power cut left unfinished
     return createJournal(file, path, { pieces, isNew: !isOurs })
@@ -83,7 +90,7 @@ async function openFile(path: string): Promise<FileHandle> {
 function createJournal(
   file: FileHandle,
   path: string,
-  known: { readonly pieces: Set<number>; readonly isNew: boolean },
+  known: { readonly pieces: Map<number, number>; readonly isNew: boolean },
 ): Journal {
   const { pieces, isNew } = known
   let isOpen = true
@@ -97,11 +104,12 @@ function createJournal(
     pieces,
     isNew,
     async append(added) {
-      if (added.length === 0) return
-      await file.appendFile(`${JSON.stringify(added)}\n`)
+      if (added.size === 0) return
+      await file.appendFile(`${JSON.stringify([...added])}\n`)
       await file.datasync()
-      for (const piece of added) pieces.add(piece)
+      for (const [piece, checksum] of added) pieces.set(piece, checksum)
     },
+    forget: (piece) => void pieces.delete(piece),
     async remove() {
       await unlink(path)
       await close()
@@ -111,7 +119,7 @@ function createJournal(
 }
 
 async function begin(file: FileHandle, directory: string, infoHash: InfoHash): Promise<void> {
-  const header: JournalHeader = { format: 'swarmimager-journal', formatVersion: 1, infoHash }
+  const header: JournalHeader = { format: 'swarmimager-journal', formatVersion: 2, infoHash }
   await file.truncate(0)
   await file.appendFile(`${JSON.stringify(header)}\n`)
   await file.sync()
@@ -119,20 +127,34 @@ async function begin(file: FileHandle, directory: string, infoHash: InfoHash): P
   await folder.sync().finally(() => folder.close())
 }
 
+/** Piece and checksum. */
+type PieceRecord = readonly [number, number]
+
+interface ParsedJournal {
+  readonly infoHash: string
+  /** In the order in which they were recorded; of several for one piece the last counts. */
+  readonly pieces: readonly PieceRecord[]
+}
+
 /** Lines that cannot be read, such as one cut off by a power failure, are left out. */
-export function parseJournal(
-  text: string,
-): { readonly infoHash: string; readonly pieces: readonly number[] } | undefined {
+export function parseJournal(text: string): ParsedJournal | undefined {
   const [first = '', ...rest] = text.split('\n')
   const header = parseLine(first) as Partial<JournalHeader> | undefined
-  if (header?.format !== 'swarmimager-journal' || header.formatVersion !== 1) return undefined
+  if (header?.format !== 'swarmimager-journal' || header.formatVersion !== 2) return undefined
   if (typeof header.infoHash !== 'string') return undefined
   const pieces = rest.flatMap((line) => {
     const value = parseLine(line)
-    const isBatch = Array.isArray(value) && value.every((item) => Number.isSafeInteger(item))
-    return isBatch ? (value as number[]) : []
+    return Array.isArray(value) && value.every(isPieceRecord) ? value : []
   })
-  return { infoHash: header.infoHash, pieces: pieces.filter((piece) => piece >= 0) }
+  return { infoHash: header.infoHash, pieces }
+}
+
+function isPieceRecord(value: unknown): value is PieceRecord {
+  return (
+    Array.isArray(value) &&
+    value.length === 2 &&
+    value.every((number) => Number.isSafeInteger(number) && number >= 0)
+  )
 }
 
 function parseLine(line: string): unknown {

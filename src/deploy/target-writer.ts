@@ -2,7 +2,14 @@
 // Every file is created 0600 and without following a symlink; one whose data came in one go gets its
 // metadata at once, all others are left to the finishing. Synchronous: it runs in piece workers.
 import { closeSync, constants, openSync } from 'node:fs'
-import { findSegment, entryPath, isOneSegment, type EntryTable } from './entry-table.ts'
+import { crc32 } from 'node:zlib'
+import {
+  entryPath,
+  findSegment,
+  isOneSegment,
+  visitExtents,
+  type EntryTable,
+} from './entry-table.ts'
 import { setFileMetadata, type NoteLoss } from './entry-metadata.ts'
 import { joinPath, withUsablePath } from './target-path.ts'
 import { onEntry } from './target-error.ts'
@@ -19,8 +26,11 @@ export interface TargetWriterOptions {
 export interface TargetWriter {
   /** Writes what belongs to files out of `bytes`, which lie at `tarOffset`. `bytes` is not kept. */
   write(tarOffset: number, bytes: Uint8Array): void
-  /** Closes the open file. Always called when a piece ends, failed or not. */
-  flush(): void
+  /**
+   * Closes the open file. Always called when a piece ends, failed or not. Returns the CRC-32 of all bytes
+   * that were written since the last call, in the order of the tar: what dataChecksum() finds again.
+   */
+  flush(): number
 }
 
 interface OpenFile {
@@ -31,14 +41,16 @@ interface OpenFile {
 }
 
 const FIRST_MODE = 0o600
-const { O_CREAT, O_NOFOLLOW, O_WRONLY } = constants
+/** Never waits for somebody to read a pipe that stands in a file's place. */
+const FLAGS = constants.O_CREAT | constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 export function createTargetWriter(options: TargetWriterOptions): TargetWriter {
   const { root, table, isFinished, noteLoss } = options
-  const { segmentTarOffset, segmentBytes, segmentEntry, segmentFileOffset, segmentCount } = table
+  const { segmentBytes, segmentEntry } = table
   let open: OpenFile | null = null
   let segment = 0
   let expectedTarOffset = -1
+  let checksum = 0
 
   const close = (): void => {
     if (open === null) return
@@ -60,9 +72,8 @@ export function createTargetWriter(options: TargetWriterOptions): TargetWriter {
     if (open?.entry === entry) return (open = { ...open, segment, writtenBytes: 0 })
     close()
     const path = joinPath(root, entryPath(table, entry))
-    const flags = O_CREAT | O_WRONLY | O_NOFOLLOW
     const fd = onEntry(table, entry, () =>
-      withUsablePath(path, (usable) => openSync(usable, flags, FIRST_MODE)),
+      withUsablePath(path, (usable) => openSync(usable, FLAGS, FIRST_MODE)),
     )
     return (open = { fd, segment, entry, writtenBytes: 0 })
   }
@@ -72,24 +83,21 @@ export function createTargetWriter(options: TargetWriterOptions): TargetWriter {
       const tarEnd = tarOffset + bytes.length
       if (tarOffset !== expectedTarOffset) segment = findSegment(table, tarOffset)
       expectedTarOffset = tarEnd
-      while (segment < segmentCount) {
-        const start = segmentTarOffset[segment] ?? 0
-        if (start >= tarEnd) return
-        const end = start + (segmentBytes[segment] ?? 0)
-        const from = Math.max(start, tarOffset)
-        const to = Math.min(end, tarEnd)
-        const file = openFor(segment)
-        const position = (segmentFileOffset[segment] ?? 0) + from - start
-        const part = bytes.subarray(from - tarOffset, to - tarOffset)
-        onEntry(table, file.entry, () => writeFully(file.fd, part, position))
+      segment = visitExtents(table, { segment, tarStart: tarOffset, tarEnd }, (extent) => {
+        const file = openFor(extent.segment)
+        const from = extent.tarOffset - tarOffset
+        const part = bytes.subarray(from, from + extent.lengthBytes)
+        checksum = crc32(part, checksum)
+        onEntry(table, file.entry, () => writeFully(file.fd, part, extent.fileOffset))
         file.writtenBytes += part.length
-        if (end > tarEnd) return
-        segment++
-      }
+      })
     },
     flush() {
       expectedTarOffset = -1
       close()
+      const flushed = checksum
+      checksum = 0
+      return flushed
     },
   }
 }

@@ -4,6 +4,14 @@ import type { Manifest } from '../image/image.ts'
 import type { EntryTable } from './entry-table.ts'
 import type { PieceCacheShare } from './piece-cache.ts'
 
+/** What happened to each piece in this run; shared by all threads. */
+export interface WrittenPieces {
+  /** One byte per piece: 1 when its data was handed to the kernel. Set after its checksum. */
+  readonly isWritten: Uint8Array
+  /** CRC-32 of its file data. */
+  readonly checksums: Uint32Array
+}
+
 /** `workerData` of every worker. */
 export interface DeployWorkerData {
   readonly cache: PieceCacheShare
@@ -11,8 +19,7 @@ export interface DeployWorkerData {
   readonly pieceHashes: Uint8Array
   readonly manifest: { readonly firstPiece: number; readonly lengthBytes: number }
   readonly pack: { readonly firstPiece: number; readonly lengthBytes: number }
-  /** One byte per piece: 1 when its data was handed to the kernel in this run. */
-  readonly isWritten: Uint8Array
+  readonly written: WrittenPieces
 }
 
 /** Result of task `readManifest`. */
@@ -35,6 +42,11 @@ export interface OpenTree {
 export interface DeployTasks {
   readonly readManifest: { readonly payload: null; readonly result: ManifestTables }
   readonly open: { readonly payload: OpenTree; readonly result: void }
+  /** Takes pieces with the checksums of their data; returns those whose data is not on the target. */
+  readonly findLost: {
+    readonly payload: readonly (readonly [number, number])[]
+    readonly result: readonly number[]
+  }
   readonly createDirectories: { readonly payload: null; readonly result: void }
   readonly finishTree: { readonly payload: null; readonly result: void }
   readonly finishRoot: { readonly payload: null; readonly result: void }

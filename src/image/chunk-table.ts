@@ -19,6 +19,17 @@ export interface ChunkTable {
   readonly firstOfPiece: Uint32Array
 }
 
+/** Where the plain bytes of a piece lie in the tar: from `start` up to, not including, `end`. */
+export function tarRangeOfPiece(
+  chunks: ChunkTable,
+  pieceIndex: number,
+): { readonly start: number; readonly end: number } {
+  const first = chunks.firstOfPiece[pieceIndex] ?? 0
+  const last = (chunks.firstOfPiece[pieceIndex + 1] ?? first + 1) - 1
+  const end = (chunks.tarOffset[last] ?? 0) + (chunks.lengthBytes[last] ?? 0)
+  return { start: chunks.tarOffset[first] ?? 0, end }
+}
+
 /** A typed array over a SharedArrayBuffer that doubles as it fills. */
 class GrowingColumn<T extends Float64Array | Uint32Array | Uint8Array> {
   readonly #create: (buffer: SharedArrayBuffer) => T

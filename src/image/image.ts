@@ -1,5 +1,5 @@
 // The door of image: a tar stream becomes pack, manifest and torrent, and back. Format: FORMAT.md.
-export type { ChunkTable } from './chunk-table.ts'
+export { tarRangeOfPiece, type ChunkTable } from './chunk-table.ts'
 export { chunkingFor, type ChunkingParameters } from './chunker.ts'
 export { imageFilesOf, type FilePieces, type ImageFilePieces } from './image-torrent.ts'
 export { ENTRY_TYPES, type EntryType, type ManifestEntry, type Xattr } from './manifest-entry.ts'

@@ -31,7 +31,7 @@ const OTHERS = ['node05', 'node06', 'node07', 'node08']
 async function isHalfDone({ target, doneBytes }: Deployment): Promise<boolean> {
   if (doneBytes < CONTENT_BYTES / 2) return false
   const journal = await readFile(join(target, '.swarmimager-journal'), 'utf8').catch(() => '')
-  return /^\[\d/m.test(journal)
+  return /^\[\[\d/m.test(journal)
 }
 
 async function killAndRestart(site: Site, name: string, node: Deployment): Promise<Deployment> {

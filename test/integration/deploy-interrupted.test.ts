@@ -72,7 +72,7 @@ async function deployAndKill(scope: Scope, options: DeployOptions, journal: stri
   void child.exited.then(({ stderr }) => (words = stderr))
   const hasBatch = () => {
     assert.equal(child.process.exitCode, null, words)
-    return globSync(journal).some((path) => /^\[\d/m.test(readFileSync(path, 'utf8')))
+    return globSync(journal).some((path) => /^\[\[\d/m.test(readFileSync(path, 'utf8')))
   }
   await waitFor('a journal with pieces', hasBatch, { deadlineMs: DEADLINE_MS })
   child.process.kill('SIGKILL')

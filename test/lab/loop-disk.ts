@@ -24,10 +24,15 @@ export async function createLoopDisk(
   const file = join(scope.directory, `${options.name}.disk`)
   await writeFile(file, '')
   await truncate(file, options.sizeBytes)
+  return attachLoop(scope, file, options.sizeBytes)
+}
+
+/** A loop device on a file that is there. */
+export async function attachLoop(scope: Scope, file: string, sizeBytes: number): Promise<LoopDisk> {
   scope.defer(`loop device of ${file}`, () => detachAll(file))
   const { stdout } = await run('losetup', ['--find', '--show', file], { signal: scope.signal })
   const device = stdout.trim()
-  return { device, sizeBytes: options.sizeBytes, partition: (number) => `${device}p${number}` }
+  return { device, sizeBytes, partition: (number) => `${device}p${number}` }
 }
 
 /** Makes the partitions of the disk's table appear as devices. */

@@ -1,11 +1,21 @@
 // The writing half of a deployment without a swarm: pieces in random order into a directory, then rsync
 // compares. Needs root.
 import assert from 'node:assert/strict'
-import { createReadStream, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  createReadStream,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { crc32 } from 'node:zlib'
+import { dataChecksum } from '../../../src/deploy/data-checksum.ts'
 import { EntryTableBuilder } from '../../../src/deploy/entry-table-builder.ts'
 import { createTargetWriter } from '../../../src/deploy/target-writer.ts'
 import {
@@ -91,6 +101,60 @@ function entry(path: string, changes: Partial<ManifestEntry> = {}): ManifestEntr
     ...{ deviceMajor: 0, deviceMinor: 0 },
     ...changes,
   }
+}
+
+test(
+  'the checksum of what was written is found again on the target, and of nothing else',
+  { skip: needsRoot },
+  async () => {
+    await inDirectory((target) => {
+      const tar = Buffer.from(Array.from({ length: 4096 }, (_, index) => index % 251))
+      const entries = [
+        entry('empty'),
+        entry('small', { sizeBytes: 300, dataOffset: 512, dataBytes: 300 }),
+        entry('sparse', {
+          ...{ sizeBytes: 9000, dataOffset: 1024, dataBytes: 1000 },
+          sparse: [
+            { offset: 512, length: 512 },
+            { offset: 8000, length: 488 },
+          ],
+        }),
+        entry('large', { sizeBytes: 1500, dataOffset: 2560, dataBytes: 1500 }),
+      ]
+      const builder = new EntryTableBuilder()
+      for (const one of entries) builder.add(one)
+      const table = builder.build()
+      const isFinished = new Uint8Array(table.count)
+      const root = Buffer.from(target)
+      const writer = createTargetWriter({ root, table, isFinished, noteLoss: () => {} })
+      const ranges = [0, 700, 1100, 2000, 3000, 4096]
+      const written = ranges.slice(1).map((end, index) => {
+        const start = ranges[index] ?? 0
+        const middle = start + Math.floor((end - start) / 3)
+        writer.write(start, tar.subarray(start, middle))
+        writer.write(middle, tar.subarray(middle, end))
+        return { start, end, checksum: writer.flush() }
+      })
+      for (const { start, end, checksum } of written) {
+        assert.equal(dataChecksum(root, table, { start, end }), checksum, `${start} to ${end}`)
+      }
+      assert.equal(dataChecksum(root, table, { start: 0, end: 512 }), 0, 'no file data')
+      const whole = { start: 0, end: 4096 }
+      assert.equal(dataChecksum(root, table, whole), crc32OfFiles(tar))
+      truncateSync(join(target, 'large'), 1499)
+      assert.equal(dataChecksum(root, table, whole), undefined)
+      assert.notEqual(dataChecksum(root, table, { start: 0, end: 2560 }), undefined)
+      rmSync(join(target, 'small'))
+      assert.equal(dataChecksum(root, table, { start: 0, end: 2560 }), undefined)
+    })
+  },
+)
+
+/** Of the data of the files above, in the order of the tar. */
+function crc32OfFiles(tar: Buffer): number {
+  return crc32(
+    Buffer.concat([tar.subarray(512, 812), tar.subarray(1024, 2024), tar.subarray(2560, 4060)]),
+  )
 }
 
 /** Makes the entries below a new directory; `data` is the tar. */

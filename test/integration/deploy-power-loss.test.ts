@@ -1,0 +1,245 @@
+// A node that loses power, with every write that the disk had not flushed. What the journal says is looked
+// at again; the deployment goes on, fetches no more than one interval of the journal anew, and the disk
+// ends as the golden one. Needs root.
+import assert from 'node:assert/strict'
+import { globSync, statSync } from 'node:fs'
+import { mkdir, open, rm, symlink, truncate } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { test } from 'node:test'
+import { silentProgress, type Progress } from '../../src/core/core.ts'
+import { deploy, type DeployReport } from '../../src/deploy/deploy.ts'
+import { run } from '../../src/host/host.ts'
+import type { DiskLayout } from '../../src/image/image.ts'
+import { compareTrees } from '../lab/compare-trees.ts'
+import { createForgetfulDisk, type PowerCut } from '../lab/forgetful-disk.ts'
+import { writeBulkContent, writeNastyContent } from '../lab/golden-content.ts'
+import { attachLoop, mountDevice } from '../lab/loop-disk.ts'
+import { withScope, type Scope } from '../lab/scope.ts'
+import { createRandom } from '../sim/seeded-random.ts'
+import {
+  deployOptions,
+  makeSampleImage,
+  seedSample,
+  wantedBytes,
+  type SampleImage,
+} from './deploy-sample.ts'
+
+const skip = process.geteuid?.() === 0 ? false : 'needs root'
+const MIB = 2 ** 20
+const DISK_BYTES = 256 * MIB
+const PIECE_BYTES = 256 * 1024
+/** Slow enough that the journal, written every five seconds, is written several times. */
+const BYTES_PER_SECOND = 2.5 * MIB
+
+const LAYOUT: DiskLayout = {
+  disks: [
+    {
+      ...{ name: 'sda', sizeBytes: 200 * MIB, sectorBytes: 512, label: 'gpt' },
+      partitions: [
+        {
+          ...{ number: 1, startBytes: MIB, sizeBytes: 198 * MIB, bootable: false, attributes: '' },
+          ...{ typeCode: '0FC63DAF-8483-4772-8E79-3D69D8477DE4', name: '' },
+          uuid: '11111111-aaaa-4bbb-8ccc-111111111111',
+          fileSystem: {
+            ...{ type: 'ext4', uuid: '22222222-aaaa-4bbb-8ccc-222222222222', label: '' },
+            ...{ mountPoint: '/', mountOptions: '', usedBytes: 60 * MIB },
+          },
+        },
+      ],
+    },
+  ],
+}
+
+async function makeGolden(
+  scope: Scope,
+): Promise<{ readonly tree: string; readonly image: SampleImage }> {
+  const tree = join(scope.directory, 'golden')
+  await writeNastyContent(scope, tree)
+  await writeBulkContent(join(tree, 'bulk'))
+  const directory = join(scope.directory, 'image')
+  const pieceLengthBytes = PIECE_BYTES
+  return {
+    tree,
+    image: await makeSampleImage({ tree, directory, layout: LAYOUT, pieceLengthBytes }),
+  }
+}
+
+async function seed(scope: Scope, image: SampleImage): Promise<readonly string[]> {
+  const seeder = await seedSample(image)
+  scope.defer('seeder', () => seeder.close())
+  return [seeder.address]
+}
+
+interface Cut {
+  readonly power: PowerCut
+  /** Written when the power was cut. */
+  readonly doneBytes: number
+  /** Written when the journal was last begun to be written before that, at the least. */
+  readonly recordedBytes: number
+}
+
+/** Deploys slowly onto a disk that forgets, and cuts its power when so many shares of the image are written. */
+async function deployWithCuts(
+  scope: Scope,
+  image: SampleImage,
+  shares: readonly number[],
+): Promise<readonly Cut[]> {
+  const disk = await createForgetfulDisk(scope, { name: 'target', sizeBytes: DISK_BYTES })
+  const journal = `/run/swarmimager/${basename(disk.device)}.*/.swarmimager-journal`
+  const journalBytes = () => globSync(journal).reduce((sum, path) => sum + statSync(path).size, 0)
+  const cuts: Promise<Cut>[] = []
+  const changes: { readonly bytes: number; readonly doneBytes: number }[] = []
+  const progress: Progress = {
+    ...silentProgress,
+    update({ phase, doneBytes, totalBytes = 0 }) {
+      if (phase !== 'writing') return
+      const bytes = journalBytes()
+      if (bytes !== changes.at(-1)?.bytes) changes.push({ bytes, doneBytes })
+      const share = shares[cuts.length]
+      if (share === undefined || doneBytes < share * totalBytes) return
+      const recordedBytes = changes.at(-2)?.doneBytes ?? 0
+      cuts.push(
+        disk.cutPower(`cut-${cuts.length}`).then((power) => ({ power, doneBytes, recordedBytes })),
+      )
+    },
+  }
+  const target = { type: 'disk', device: disk.device } as const
+  const limits = { downloadBytesPerSecond: BYTES_PER_SECOND, peers: await seed(scope, image) }
+  const confirm = () => Promise.resolve()
+  await deploy(deployOptions(image, target, limits), { progress, confirm }, scope.signal)
+  return Promise.all(cuts)
+}
+
+test(
+  'deploy() onto a disk goes on after power cuts that took all that was not flushed',
+  { skip },
+  async () => {
+    await withScope(async (scope) => {
+      const { tree, image } = await makeGolden(scope)
+      const cuts = await deployWithCuts(scope, image, [0.1, 0.5, 0.75, 0.9])
+      assert.equal(cuts.length, 4)
+      const peers = await seed(scope, image)
+      const seedNumber = Date.now() % 1e6
+      const random = createRandom(seedNumber)
+      for (const [index, cut] of cuts.entries()) {
+        const name = `cut ${index}, random numbers of ${seedNumber}`
+        const path = await cut.power.remains(() => random() < 0.5)
+        const disk = await attachLoop(scope, path, DISK_BYTES)
+        const target = { type: 'disk', device: disk.device } as const
+        const notes: string[] = []
+        const progress = { ...silentProgress, note: (text: string) => void notes.push(text) }
+        const io = { progress, confirm: () => Promise.resolve() }
+        const report = await deploy(deployOptions(image, target, { peers }), io, scope.signal)
+        assert.deepEqual(
+          notes.filter((note) => note.includes('not there')),
+          [],
+          name,
+        )
+        assertNotFetchedTwice(report, { cut, image, name })
+        const at = join(scope.directory, `mounted-${index}`)
+        await mountDevice(scope, { device: disk.partition(1), at, options: ['ro'] })
+        assert.deepEqual(await compareTrees(tree, at, { excludes: ['/lost+found'] }), [], name)
+      }
+    })
+  },
+)
+
+function assertNotFetchedTwice(
+  report: DeployReport,
+  { cut, image, name }: { readonly cut: Cut; readonly image: SampleImage; readonly name: string },
+): void {
+  const keptBytes = report.resumedPieces * PIECE_BYTES
+  assert.ok(
+    keptBytes >= cut.recordedBytes,
+    `${name}: ${keptBytes} of ${cut.recordedBytes} bytes kept`,
+  )
+  // The manifest's piece comes again, and in the last piece of the pack may be less than a piece.
+  const wanted = wantedBytes(image) - keptBytes + PIECE_BYTES
+  assert.ok(
+    report.fromServerBytes <= wanted,
+    `${name}: ${report.fromServerBytes} of ${wanted} bytes`,
+  )
+}
+
+const HEAL = /^\d+ pieces that were written are not there and are fetched again$/m
+
+/** Deploys most of the image, damages a file that the journal speaks of, and deploys again. */
+async function deployOverDamage(
+  scope: Scope,
+  doDamage: (path: string) => Promise<unknown>,
+): Promise<{ readonly tree: string; readonly directory: string; readonly notes: string }> {
+  const { tree, image } = await makeGolden(scope)
+  const directory = join(scope.directory, 'target')
+  await mkdir(directory)
+  const target = { type: 'root', directory } as const
+  const peers = await seed(scope, image)
+  const interrupt = new AbortController()
+  const notes: string[] = []
+  const progress: Progress = {
+    note: (text) => void notes.push(text),
+    update({ phase, doneBytes, totalBytes = 0 }) {
+      if (phase === 'writing' && doneBytes > 0.8 * totalBytes) interrupt.abort()
+    },
+  }
+  const confirm = () => Promise.resolve()
+  const slow = { peers, downloadBytesPerSecond: 20 * MIB }
+  await assert.rejects(
+    deploy(deployOptions(image, target, slow), { progress, confirm }, interrupt.signal),
+    { code: 'ERR_SI_ABORTED' },
+  )
+  await doDamage(join(directory, 'bulk', 'bulk-1'))
+  const again = deployOptions(image, target, { peers })
+  const report = await deploy(again, { progress, confirm }, scope.signal)
+  assert.ok(report.resumedPieces > 0)
+  return { tree, directory, notes: notes.join('\n') }
+}
+
+/** What a disk may do to a file that it had said was written. */
+const DAMAGES: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
+  'has other bits': async (path) => {
+    await using file = await open(path, 'r+')
+    const byte = Buffer.alloc(1)
+    // In several pieces: some may not have been fetched yet.
+    for (let at = 0; at < (await file.stat()).size; at += MIB) {
+      await file.read(byte, 0, 1, at)
+      await file.write(Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, at)
+    }
+  },
+  'has lost its end': (path) => truncate(path, 7 * MIB),
+  'is gone': (path) => rm(path),
+}
+
+for (const [damage, doDamage] of Object.entries(DAMAGES)) {
+  test(`deploy() fetches the data of a recorded file again that ${damage}`, { skip }, async () => {
+    await withScope(async (scope) => {
+      const { tree, directory, notes } = await deployOverDamage(scope, doDamage)
+      assert.match(notes, HEAL)
+      assert.deepEqual(await compareTrees(tree, directory, { excludes: [] }), [])
+    })
+  })
+}
+
+/** What no power cut does: somebody was there. */
+const REPLACEMENTS: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
+  'a link': (path) => symlink('/dev/null', path),
+  'a pipe that nobody reads': (path) => run('mkfifo', [path]),
+}
+
+for (const [what, replace] of Object.entries(REPLACEMENTS)) {
+  test(
+    `deploy() goes no further where ${what} stands in the place of a file`,
+    { skip },
+    async () => {
+      await withScope(async (scope) => {
+        const damage = async (path: string) => {
+          await rm(path)
+          await replace(path)
+        }
+        await assert.rejects(deployOverDamage(scope, damage), {
+          code: 'ERR_SI_DEPLOY',
+          message: /^Cannot write "bulk\/bulk-1": /,
+        })
+      })
+    },
+  )
+}
