@@ -4,6 +4,7 @@ import { createCaCommand } from './ca.ts'
 import type { Outcome } from './command.ts'
 import { createCpimageCommand } from './cpimage.ts'
 import { createDeployCommand } from './deploy.ts'
+import { createDiffimageCommand } from './diffimage.ts'
 import { createGetimageCommand } from './getimage.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
@@ -52,6 +53,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createMvimageCommand(io),
     createRmimageCommand(io),
     createCaCommand(io),
+    createDiffimageCommand(io),
   ]
   for (const command of commands) program.addCommand(command)
   const parts = commands.flatMap((command) => command.commands)

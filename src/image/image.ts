@@ -1,6 +1,9 @@
 // The door of image: a tar stream becomes pack, manifest and torrent, and back. Format: FORMAT.md.
 export { tarRangeOfPiece, type ChunkTable } from './chunk-table.ts'
 export { chunkingFor, type ChunkingParameters } from './chunker.ts'
+export { CHANGES, type Change, type EntryFacts } from './entry-changes.ts'
+export { fileContent } from './file-content.ts'
+export { diffImages, type Difference, type ImageDiff, type ImagePaths } from './image-diff.ts'
 export { imageFilesOf, type FilePieces, type ImageFilePieces } from './image-torrent.ts'
 export { ENTRY_TYPES, type EntryType, type ManifestEntry, type Xattr } from './manifest-entry.ts'
 export {
@@ -14,6 +17,7 @@ export {
 } from './manifest-header.ts'
 export { readManifestHeader } from './manifest-header-reader.ts'
 export { readManifest, type Manifest } from './manifest-reader.ts'
+export { PackReader } from './pack-reader.ts'
 export { PathSet } from './path-set.ts'
 export { checkPieceLength, choosePieceLengthBytes, IMAGE_FILES } from './pack-layout.ts'
 export type { TarSource } from './pack-line.ts'

@@ -11,8 +11,8 @@ export interface ImageFacts {
   readonly header: ManifestHeader
   readonly infoHash: InfoHash
   /**
-   * Packed bytes of this version whose chunks the version captured before it has as well; null when
-   * there is none.
+   * Bytes of the pack but for the chunks that the version captured before it has not; null when there
+   * is none.
    */
   readonly sharedBytes: number | null
   readonly isSigned: boolean
@@ -71,15 +71,15 @@ async function describe(image: ImageReference): Promise<ImageFacts> {
   return { image, header, infoHash, sharedBytes: null, isSigned }
 }
 
-/** Hashes of an image's chunks, 8 bytes each, and how many packed bytes of it `before` has. */
+/** Hashes of an image's chunks, 8 bytes each, and how many bytes of its pack `before` has. */
 async function compareChunks(image: ImageReference, before: PathSet | undefined) {
-  const { chunks } = await readManifest(createReadStream(image.manifestPath), null)
+  const { header, chunks } = await readManifest(createReadStream(image.manifestPath), null)
   const hashes = new PathSet()
-  let sharedBytes = 0
+  let newBytes = 0
   for (let i = 0; i < chunks.count; i++) {
     const sha256 = chunks.sha256.subarray(SHA256_BYTES * i, SHA256_BYTES * (i + 1))
     hashes.add(sha256)
-    if (before?.has(sha256)) sharedBytes += chunks.packedBytes[i] ?? 0
+    if (before?.has(sha256) !== true) newBytes += chunks.packedBytes[i] ?? 0
   }
-  return { hashes, sharedBytes: before === undefined ? null : sharedBytes }
+  return { hashes, sharedBytes: before === undefined ? null : header.packBytes - newBytes }
 }

@@ -117,4 +117,19 @@ describe('repository commands', { skip }, () => {
       row('lsimage', 'web/2', '-r', other)?.['packBytes'],
     )
   })
+
+  test('si diffimage shows what changed, and numbers alone with --stat', (t) => {
+    const { run } = makeSite(t, 2)
+    const { stdout, stderr, status } = run('diffimage', 'web/1', 'web')
+    assert.equal(status, 0, stderr)
+    assert.match(stdout, /^~ \/: mtime .* → .*\n\+ \/file2\n$/)
+    assert.match(stderr, /^1 added, 0 removed, 1 changed, 1 unchanged; \S+ \w+ to fetch of /)
+    assert.match(run('diffimage', 'web/1', 'web', '--stat').stdout, /^1 added, /)
+    const lines = jsonLines(run('diffimage', 'web/2', 'web/1', '--json').stdout)
+    assert.deepEqual(
+      lines.map(({ kind, path, type }) => kind ?? [path, type]),
+      ['changed', 'removed', [undefined, 'summary']],
+    )
+    assert.equal(run('diffimage', 'web/1', 'web/9').status, 10)
+  })
 })
