@@ -6,6 +6,9 @@ export type ExitCode = 0 | 1 | 2 | 3 | 10 | 11 | 12 | 13 | 14 | 130
 /** The work was done, but something was left out; the messages say what. */
 export const EXIT_PARTIAL: ExitCode = 3
 
+/** Data is not what it should be. */
+export const EXIT_INTEGRITY: ExitCode = 12
+
 const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
   ERR_SI_USAGE: 2,
   ERR_SI_INTERNAL: 1,

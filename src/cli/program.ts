@@ -12,6 +12,7 @@ import { createMvimageCommand } from './mvimage.ts'
 import { createRmimageCommand } from './rmimage.ts'
 import { createSeedCommand } from './seed.ts'
 import { createServerCommand } from './server.ts'
+import { createVerifyimageCommand } from './verifyimage.ts'
 import { readVersion } from './version.ts'
 
 /** Runs `si ARGS`; returns the exit status, throws SiError. */
@@ -51,6 +52,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createLsimageCommand(io, outcome),
     createCpimageCommand(io),
     createMvimageCommand(io),
+    createVerifyimageCommand(io, outcome),
     createRmimageCommand(io),
     createCaCommand(io),
     createDiffimageCommand(io),

@@ -1,7 +1,7 @@
 // The repository commands as people call them: launcher, arguments, output, exit statuses.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
@@ -131,5 +131,25 @@ describe('repository commands', { skip }, () => {
       ['changed', 'removed', [undefined, 'summary']],
     )
     assert.equal(run('diffimage', 'web/1', 'web/9').status, 10)
+  })
+
+  test('si verifyimage --all tells sound images from a damaged one, with exit status 12', (t) => {
+    const { run, repository } = makeSite(t, 2)
+    const sound = run('verifyimage', '--all')
+    assert.equal(sound.status, 0, sound.stderr)
+    assert.match(sound.stdout, /^web\/1: sound \(.*\)\nweb\/2: sound \(.*\)\n$/)
+    const pack = join(repository, 'images/web/1/image.tar.zst')
+    const bytes = readFileSync(pack)
+    bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1)
+    writeFileSync(pack, bytes)
+    const { status, stdout } = run('verifyimage', '--all')
+    assert.equal(status, 12)
+    assert.match(
+      stdout,
+      /^web\/1: DAMAGED\n {2}piece 0: .*; damaged chunks: 0\n {2}damaged file: \/file1\n/,
+    )
+    assert.match(stdout, /web\/2: sound/)
+    assert.equal(run('verifyimage').status, 2)
+    assert.equal(run('verifyimage', 'web', '--all').status, 2)
   })
 })
