@@ -1,12 +1,11 @@
 // The door of capture: a golden client becomes an image in the repository, in one pass. Invariant: an
 // image appears whole or not at all; whatever ends a capture early leaves no draft and no ssh behind.
 // The way of the bytes: src/README.md, Life of a byte.
-import { readFile, realpath, stat, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   errnoOf,
   isSiError,
-  messageOf,
   SiError,
   systemClock,
   throwIfAborted,
@@ -18,35 +17,22 @@ import {
   writeImage,
   type ManifestHeader,
 } from '../image/image.ts'
-import type {
-  ImageDraft,
-  ImageName,
-  ImageReference,
-  ImageVersion,
-  Repository,
-} from '../repository/repository.ts'
+import type { ImageDraft, ImageReference, ImageVersion } from '../repository/repository.ts'
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
-import { estimatePackBytes, knownSize, measureTree, type Measurement } from './estimate.ts'
-import { createGoldenClient, type CaptureSource, type GoldenClient } from './golden-client.ts'
-import { planCapture, type CapturePlan } from './plan.ts'
-import { probe } from './probe.ts'
+import { prepareCapture, type Preparation, type SelectionOptions } from './prepare.ts'
+import type { Selection } from './selection.ts'
 import { tarScript } from './tar-command.ts'
 import { captureError, openTarStream, type TarStream } from './tar-stream.ts'
 
 export { DEFAULT_EXCLUDES } from './excludes.ts'
+export { parseRule, parseRuleFile } from './filter-rules.ts'
 export type { CaptureSource } from './golden-client.ts'
+export type { Amount } from './selection.ts'
 
-export interface CaptureOptions {
-  readonly source: CaptureSource
-  readonly repository: Repository
-  readonly name: ImageName
+export interface CaptureOptions extends SelectionOptions {
   readonly version: ImageVersion
   /** Announce URLs for the torrent; the image server adds its own when it hands the torrent out. */
   readonly trackers?: readonly string[]
-  /** Patterns of GNU tar, anchored at the root: `/var/cache/*`, where `*` matches slashes too. */
-  readonly excludes: readonly string[]
-  /** Also leave out DEFAULT_EXCLUDES and every lost+found. */
-  readonly useDefaultExcludes: boolean
   /** A power of two. Left out: that of the image's latest version, else chosen by size. */
   readonly pieceLengthBytes?: number
   /** 1–19. */
@@ -77,64 +63,48 @@ export async function capture(
 ): Promise<CaptureReport> {
   const startedMs = systemClock.monotonicMs()
   const createdAt = systemClock.now()
-  const client = createGoldenClient(await locate(options.source))
-  progress.update({ phase: 'probing', doneBytes: 0, totalBytes: undefined })
-  const plan = planCapture(await probe(client, signal), {
-    root: client.root,
-    excludes: options.excludes,
-    useDefaultExcludes: options.useDefaultExcludes,
-    repositoryDirectory:
-      options.source.type === 'root' ? await resolveExisting(options.repository.directory) : null,
-  })
-  plan.notes.forEach((note) => progress.note(note))
-  const stopMeasuring = new AbortController()
-  const size = measure(options.source.type, client, plan, stopMeasuring.signal)
+  const prepared = await prepareCapture(options, progress, signal)
+  const pieceLengthBytes = await choosePieceLength(options, prepared.selection)
+  const draft = await options.repository.begin(options.name, options.version)
   try {
-    const pieceLengthBytes = await choosePieceLength(options, plan, size)
-    const draft = await options.repository.begin(options.name, options.version)
-    try {
-      const work = { ...options, client, plan, size, draft, pieceLengthBytes, createdAt }
-      const written = await writeDraft(work, progress, signal)
-      throwIfAborted(signal)
-      const image = await draft.commit()
-      return { image, durationMs: systemClock.monotonicMs() - startedMs, ...written }
-    } finally {
-      await draft.discard() // does nothing after commit
-    }
+    const work = { ...options, ...prepared, draft, pieceLengthBytes, createdAt }
+    const written = await writeDraft(work, progress, signal)
+    throwIfAborted(signal)
+    const image = await draft.commit()
+    return { image, durationMs: systemClock.monotonicMs() - startedMs, ...written }
   } finally {
-    stopMeasuring.abort()
+    await draft.discard() // does nothing after commit
   }
 }
 
-/** Where no golden client knows the size beforehand, du finds it out while tar already runs. */
-function measure(
-  type: CaptureSource['type'],
-  client: GoldenClient,
-  plan: CapturePlan,
-  signal: AbortSignal,
-): Measurement {
-  return type === 'root' && plan.usedBytes === undefined
-    ? measureTree(client.root, signal)
-    : knownSize(plan.usedBytes)
+/** What a capture would hold. */
+export interface CapturePreview extends Pick<Selection, 'captured' | 'excluded'> {
+  readonly notes: readonly string[]
+  /** Rules that hold, in order. */
+  readonly rules: readonly string[]
 }
 
-interface CaptureWork extends CaptureOptions {
-  readonly client: GoldenClient
-  readonly plan: CapturePlan
-  readonly size: Measurement
+/** Looks at the golden client as `capture` does, and stops before anything is written. */
+export async function previewCapture(
+  options: SelectionOptions,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<CapturePreview> {
+  const { plan, selection, notes } = await prepareCapture(options, progress, signal)
+  const { captured, excluded } = selection
+  return { captured, excluded, notes, rules: plan.excludes }
+}
+
+interface CaptureWork extends CaptureOptions, Preparation {
   readonly draft: ImageDraft
   readonly pieceLengthBytes: number
   readonly createdAt: Date
 }
 
 async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSignal) {
-  const { client, plan, draft } = work
-  const script = tarScript({
-    root: client.root,
-    mountPoints: plan.captured.mountPoints,
-    excludes: plan.excludes,
-  })
-  const stream = openTarStream(client, { script, excludes: plan.excludes }, signal)
+  const { client, selection, draft } = work
+  const script = tarScript({ root: client.root, selection })
+  const stream = openTarStream(client, { script, names: selection.names() }, signal)
   try {
     const { header, torrent, notes } = await writeImage(stream.source, {
       directory: draft.directory,
@@ -142,19 +112,21 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
       pieceLengthBytes: work.pieceLengthBytes,
       zstdLevel: work.zstdLevel,
       threads: work.threads,
+      nodeLinks: selection.nodeLinks,
       header: () => Promise.resolve(headerFacts(work, stream)),
-      onProgress: followProgress(work.size, progress),
+      onProgress: followProgress(selection, progress),
       signal,
     })
     await nameTrackers(draft.directory, torrent, work.trackers ?? [])
-    const { changedFiles, changedCount, notes: tarNotes } = stream.messages()
+    const { changedFiles, changedCount, unread, notes: tarNotes } = stream.messages()
     const unnamed = changedCount - changedFiles.length
     return {
       header,
       changedFiles,
-      exitedPartial: stream.hasChangedFiles(),
+      exitedPartial: work.isPartial || stream.isPartial(),
       notes: [
-        ...plan.notes,
+        ...work.notes,
+        ...unread,
         ...tarNotes,
         ...notes,
         ...(unnamed > 0 ? [`${unnamed} more files changed while they were read`] : []),
@@ -198,27 +170,23 @@ function headerFacts(work: CaptureWork, stream: TarStream) {
     layout: plan.layout,
     fstab: plan.fstab,
     excludes: plan.excludes,
+    keptRules: work.keptRules,
     changedFiles: stream.messages().changedFiles,
   }
 }
 
-function followProgress(size: Measurement, progress: Progress): (tarBytes: number) => void {
+function followProgress(selection: Selection, progress: Progress): (tarBytes: number) => void {
   return (doneBytes) => {
-    const estimate = size.bytes()
-    const totalBytes = estimate === undefined ? undefined : Math.max(estimate, doneBytes)
+    const totalBytes = Math.max(selection.tarBytes, doneBytes)
     progress.update({ phase: 'capturing', doneBytes, totalBytes })
   }
 }
 
-/** A piece length that fits is worth this wait; beyond, an upper bound of the size has to do. */
-const MEASURING_PATIENCE_MS = 2000
+/** System trees shrink to about a third at zstd level 3; half leaves room for less compressible ones. */
+const PACKED_PART = 0.5
 
 /** Versions of one image share their piece length, and so the places where chunks are cut. */
-async function choosePieceLength(
-  options: CaptureOptions,
-  plan: CapturePlan,
-  size: Measurement,
-): Promise<number> {
+async function choosePieceLength(options: CaptureOptions, selection: Selection): Promise<number> {
   if (options.pieceLengthBytes !== undefined) return options.pieceLengthBytes
   try {
     const { torrentPath } = await options.repository.open(options.name)
@@ -226,8 +194,7 @@ async function choosePieceLength(
   } catch (error) {
     const isLost = isSiError(error, 'ERR_SI_TORRENT_FORMAT') // a damaged version stops no new one
     if (!isLost && !isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) throw error
-    await size.settle(MEASURING_PATIENCE_MS)
-    return choosePieceLengthBytes(estimatePackBytes(plan.facts, size.bytes()))
+    return choosePieceLengthBytes(selection.tarBytes * PACKED_PART)
   }
 }
 
@@ -243,27 +210,4 @@ async function nameTrackers(
     join(directory, IMAGE_FILES.torrent),
     encodeMetainfo({ infoBytes, trackers: tiers, createdBy: 'SwarmImager' }),
   )
-}
-
-/** A local tree by its real path, because mount points are compared with it. */
-async function locate(source: CaptureSource): Promise<CaptureSource> {
-  if (source.type === 'ssh') return source
-  try {
-    const directory = await realpath(source.directory)
-    if ((await stat(directory)).isDirectory()) return { type: 'root', directory }
-  } catch (error) {
-    throw new SiError(
-      'ERR_SI_GOLDEN_CLIENT',
-      `Cannot capture ${source.directory}: ${messageOf(error)}`,
-      { cause: error },
-    )
-  }
-  throw new SiError(
-    'ERR_SI_GOLDEN_CLIENT',
-    `Cannot capture ${source.directory}: it is no directory`,
-  )
-}
-
-async function resolveExisting(path: string): Promise<string> {
-  return realpath(path).catch(() => path) // not created yet: nothing to leave out
 }

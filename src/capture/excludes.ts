@@ -1,6 +1,6 @@
-// What does not belong into an image. Patterns are GNU tar's, anchored at the root of the tree: `*`
-// matches slashes too, `[`, `?` and `\` have their usual meaning. People write `/var/cache/*`; tar
-// gets `./var/cache/*`. Pure. Spec: GNU tar manual, "Controlling Pattern-Matching".
+// The list of rules of one capture: what is never captured, what the user said, what is left out by
+// default, in this order, because the first rule that matches decides. Pure. Syntax: filter-rules.ts.
+import { literalPattern, type RuleText } from './filter-rules.ts'
 
 /**
  * Left out by default: contents that live in memory only, and what must differ between machines —
@@ -23,36 +23,32 @@ export const DEFAULT_EXCLUDES: readonly string[] = [
 
 export interface ExcludeSource {
   readonly useDefaults: boolean
-  /** As the user wrote them: `/x`, `./x` and `x` all mean the same. */
-  readonly patterns: readonly string[]
+  /** The user's, or those that came with the image's last version. */
+  readonly rules: readonly RuleText[]
   readonly mountPoints: readonly string[]
   /** Second places of captured file systems, swap files, the repository: never captured. */
   readonly paths: readonly { readonly path: string; readonly contentOnly: boolean }[]
 }
 
-/** The whole list for the manifest, in the form `/path`. */
-export function buildExcludes(source: ExcludeSource): string[] {
-  const lostAndFound = source.mountPoints.map((point) => `${inside(point)}lost+found`)
-  const always = source.paths.map(({ path, contentOnly }) =>
-    contentOnly ? `${inside(path)}*` : escapePattern(path),
+/** The whole list, for the selection and for the manifest. */
+export function buildExcludes(source: ExcludeSource): RuleText[] {
+  const never = source.paths.map(({ path, contentOnly }) =>
+    contentOnly ? contentPattern(path) : literalPattern(path),
   )
-  const chosen = source.useDefaults ? [...DEFAULT_EXCLUDES, ...lostAndFound] : []
-  return [...new Set([...chosen, ...always, ...source.patterns.map(toAbsolute)])]
+  const lostAndFound = source.mountPoints.map(
+    (point) => `${literalPattern(`${point === '/' ? '' : point}/lost+found`)}/`,
+  )
+  const defaults = source.useDefaults ? [...DEFAULT_EXCLUDES, ...lostAndFound] : []
+  const out = (pattern: string) => `- ${pattern}`
+  return [...new Set([...never.map(out), ...source.rules, ...defaults.map(out)])]
 }
 
-/** `/srv` → `./srv`, the form of member names and patterns in our archives. */
+/** `/srv` → `./srv`, the form of member names in our archives. */
 export function toMember(path: string): string {
   return path === '/' ? '.' : `.${path}`
 }
 
-function inside(path: string): string {
-  return path === '/' ? '/' : `${escapePattern(path)}/`
-}
-
-function toAbsolute(pattern: string): string {
-  return `/${pattern.replace(/^(?:\.?\/)+/, '')}`
-}
-
-function escapePattern(path: string): string {
-  return path.replace(/[\\*?[\]]/g, '\\$&')
+/** In a pattern with a wildcard every backslash escapes. */
+function contentPattern(path: string): string {
+  return `${path === '/' ? '' : path.replace(/[\\*?[]/g, '\\$&')}/*`
 }

@@ -1,6 +1,8 @@
 // How commands reach the golden client: scripts on the standard input of `sh -s`, over the system's ssh
 // or on this machine. Invariant: nothing is installed there, no argument passes through the remote
 // login shell, and a user's ~/.ssh/config and -o options win over ours (ssh_config(5): first value).
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { SiError } from '../core/core.ts'
 import { run, start, type RunResult, type StartedProgram } from '../host/host.ts'
 import { sshError } from './ssh-error.ts'
@@ -25,13 +27,19 @@ export interface GoldenClient {
   readonly root: string
   /** Runs a POSIX shell script to its end; any exit status but ssh's own failure is a result. */
   runScript(script: string, signal: AbortSignal): Promise<RunResult>
-  /** Starts a script whose standard output goes to a file descriptor, which stays the caller's. */
-  startScript(script: string, stdoutFd: number, signal: AbortSignal): StartedProgram
+  /** Starts a script. A file descriptor for its output stays the caller's. */
+  startScript(script: string, io: ScriptIo, signal: AbortSignal): StartedProgram
   /** The error for an exit status that is the transport's and not the script's, else undefined. */
   transportError(result: {
     readonly exitCode: number
     readonly stderr: string
   }): SiError | undefined
+}
+
+export interface ScriptIo {
+  readonly stdout: number | 'pipe'
+  /** What the script's programs read; nothing when left out. */
+  readonly stdin?: Iterable<Buffer>
 }
 
 /** Seconds of silence after which an unreachable or frozen golden client counts as lost. */
@@ -73,19 +81,22 @@ export function createGoldenClient(source: CaptureSource): GoldenClient {
       if (error !== undefined) throw error
       return result
     },
-    startScript: (script, stdoutFd, signal) =>
-      startShell('ssh', args, { script, stdoutFd, signal }),
+    startScript: (script, io, signal) =>
+      startShell('ssh', sshArguments(source, `sh -c '${FED_SHELL}'`), feed(script, io), signal),
     transportError: (result) =>
       result.exitCode >= 128 ? sshError(host, result.exitCode, result.stderr) : undefined,
   }
 }
 
 /** The arguments of ssh up to and with the remote command. */
-export function sshArguments(source: CaptureSource & { readonly type: 'ssh' }): string[] {
+export function sshArguments(
+  source: CaptureSource & { readonly type: 'ssh' },
+  command = 'sh -s',
+): string[] {
   const options = [...source.sshOptions, ...SSH_OPTIONS].flatMap((option) => ['-o', option])
   const port = source.port === undefined ? [] : ['-p', String(source.port)]
   const identity = source.identityFile === undefined ? [] : ['-i', source.identityFile]
-  return ['-T', ...port, ...identity, ...options, '--', source.host, 'sh -s']
+  return ['-T', ...port, ...identity, ...options, '--', source.host, command]
 }
 
 function createLocal(directory: string): GoldenClient {
@@ -94,21 +105,39 @@ function createLocal(directory: string): GoldenClient {
     root: directory,
     runScript: (script, signal) =>
       run('sh', ['-s'], { signal, input: script, okExitCodes: ANY_EXIT_CODE }),
-    startScript: (script, stdoutFd, signal) =>
-      startShell('sh', ['-s'], { script, stdoutFd, signal }),
+    startScript: (script, io, signal) =>
+      startShell('sh', ['-c', FED_SHELL], feed(script, io), signal),
     transportError: () => undefined,
   }
 }
 
 const ANY_EXIT_CODE = Array.from({ length: SSH_FAILED + 1 }, (_, code) => code)
 
+/**
+ * Takes the script from the first line of standard input and leaves the rest to the script's programs:
+ * `read` takes no byte beyond the line (POSIX). Between single quotes any login shell passes it on.
+ */
+const FED_SHELL = 'IFS= read -r script; eval "$(printf %b "$script")"'
+
+function feed(script: string, io: ScriptIo): ScriptIo {
+  const line = `${script.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}\n`
+  const bytes = function* () {
+    yield Buffer.from(line)
+    yield* io.stdin ?? []
+  }
+  return { ...io, stdin: bytes() }
+}
+
 function startShell(
   program: string,
   args: readonly string[],
-  io: { readonly script: string; readonly stdoutFd: number; readonly signal: AbortSignal },
+  io: ScriptIo,
+  signal: AbortSignal,
 ): StartedProgram {
-  const child = start(program, args, { stdio: ['pipe', io.stdoutFd, 'pipe'], signal: io.signal })
-  child.process.stdin?.on('error', () => {}) // it ended early; its status tells why
-  child.process.stdin?.end(io.script)
+  const child = start(program, args, { stdio: ['pipe', io.stdout, 'pipe'], signal })
+  const { stdin } = child.process
+  // It may end before it has read everything; its status tells why.
+  if (stdin !== null)
+    pipeline(Readable.from(io.stdin ?? [], { objectMode: true }), stdin).catch(() => {})
   return child
 }

@@ -1,8 +1,8 @@
 // From what the probe found to what will be captured. Pure.
 import { join } from 'node:path'
 import type { DiskLayout, HeaderFacts } from '../image/image.ts'
-import { usedBytesOf } from './estimate.ts'
 import { buildExcludes } from './excludes.ts'
+import type { RuleText } from './filter-rules.ts'
 import { buildLayout, hasEfiSystemPartition } from './layout.ts'
 import { chooseMounts, relativeToRoot, type CapturedMounts } from './mounts.ts'
 import type { ProbeFacts } from './probe.ts'
@@ -13,14 +13,12 @@ type PlannedFacts = 'source' | 'boot' | 'layout' | 'fstab' | 'excludes'
 export interface CapturePlan extends Pick<HeaderFacts, PlannedFacts> {
   readonly facts: ProbeFacts
   readonly captured: CapturedMounts
-  /** Undefined when nothing on the golden client knows it. */
-  readonly usedBytes: number | undefined
   readonly notes: readonly string[]
 }
 
 export interface PlanOptions {
   readonly root: string
-  readonly excludes: readonly string[]
+  readonly rules: readonly RuleText[]
   readonly useDefaultExcludes: boolean
   /** Left out when it lies inside the tree; null when it is on another machine. */
   readonly repositoryDirectory: string | null
@@ -40,7 +38,7 @@ export function planCapture(facts: ProbeFacts, options: PlanOptions): CapturePla
     captured,
     excludes: buildExcludes({
       useDefaults: options.useDefaultExcludes,
-      patterns: options.excludes,
+      rules: options.rules,
       mountPoints: captured.mountPoints,
       paths: [
         ...captured.duplicates.map((path) => ({ path, contentOnly: true })),
@@ -48,7 +46,6 @@ export function planCapture(facts: ProbeFacts, options: PlanOptions): CapturePla
         ...(images === undefined ? [] : [{ path: images, contentOnly: false }]),
       ],
     }),
-    usedBytes: usedBytesOf(facts, captured),
     source: {
       host: facts.host,
       operatingSystem: facts.operatingSystem,

@@ -37,13 +37,13 @@ section host uname -n
 section hostname cat "$root/etc/hostname"
 section modules ls "$root/lib/modules"
 section tar tar --version
+section find find --version
 section os-release first "$root/etc/os-release" "$root/usr/lib/os-release"
 section fstab cat "$root/etc/fstab"
 section efi test -d /sys/firmware/efi
 section mounts cat /proc/self/mountinfo
 section swaps cat /proc/swaps
 section df df -P -B1 -l -a
-section root-usage stat -f -c '%S %b %f' "$root/"
 section lsblk lsblk -J -b -o ${LSBLK_COLUMNS}
 seen=' '
 lsblk -n -l -o TYPE,PKNAME,KNAME 2>/dev/null </dev/null | while read -r type disk part; do

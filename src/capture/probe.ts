@@ -25,8 +25,6 @@ export interface ProbeFacts {
   readonly swaps: readonly Swap[]
   /** Bytes in use by mount point (relative to the tree's root). */
   readonly usedBytes: ReadonlyMap<string, number>
-  /** Bytes in use of the file system that holds the root, whether or not it is a mount point. */
-  readonly rootUsedBytes: number | undefined
   /** Null when lsblk is missing or cannot see block devices. */
   readonly devices: BlockDevices | null
 }
@@ -57,6 +55,7 @@ export function parseProbe(
   const isMachine = root === '/'
   const text = (name: string) => sections.get(name)?.trim() ?? ''
   if (text('uid') !== '0') throw notRootError(client, text('uid'))
+  requireFind(client.description, text('find'))
   const hostname = text('hostname')
   return {
     host: (isMachine ? text('host') : hostname) || client.description,
@@ -69,7 +68,6 @@ export function parseProbe(
     mounts: parseMountInfo(text('mounts'), root),
     swaps: parseSwaps(text('swaps'), root),
     usedBytes: parseDf(text('df'), root),
-    rootUsedBytes: parseRootUsage(text('root-usage')),
     devices: collectDevices(sections),
   }
 }
@@ -129,6 +127,17 @@ function requireTar(description: string, text: string): TarVersion {
   )
 }
 
+/** Other programs of that name cannot print what we ask for. */
+function requireFind(description: string, text: string): void {
+  if (/^find \(GNU findutils\)/.test(text)) return
+  const found = text === '' ? 'no find' : JSON.stringify(text.split('\n')[0])
+  throw new SiError(
+    'ERR_SI_GOLDEN_CLIENT',
+    `Cannot capture ${description}: it has ${found}, GNU find is needed`,
+    { hint: 'Install the package findutils on the golden client' },
+  )
+}
+
 function parseOsRelease(text: string): string {
   const value = /^PRETTY_NAME=(.*)$/m.exec(text)?.[1]?.trim() ?? ''
   const quoted = /^(["'])(.*)\1$/.exec(value)
@@ -138,13 +147,6 @@ function parseOsRelease(text: string): string {
 function newestKernel(modules: string): string {
   const order = new Intl.Collator('en', { numeric: true }).compare
   return modules.split('\n').filter(Boolean).sort(order).at(-1) ?? ''
-}
-
-function parseRootUsage(text: string): number | undefined {
-  const [unit, total, free] = text.split(' ').map(Number)
-  if (unit === undefined || total === undefined || free === undefined) return undefined
-  const used = unit * (total - free)
-  return Number.isSafeInteger(used) && used >= 0 ? used : undefined
 }
 
 function collectDevices(sections: ReadonlyMap<string, string>): BlockDevices | null {

@@ -2,17 +2,15 @@
 // Invariant: the archive holds everything Linux keeps about a file, in an order that does not depend
 // on the directory's hash order. Spec: GNU tar manual; FORMAT.md of the image folder.
 import { formatBytesForPeople } from '../core/core.ts'
-import { toMember } from './excludes.ts'
 import { quoteForShell } from './probe-script.ts'
+import type { Selection } from './selection.ts'
 
-/** The script for `sh -s`; tar takes the place of the shell, so a signal reaches it. */
+/** The script; tar takes the place of the shell, and reads member names from its standard input. */
 export function tarScript(options: {
   readonly root: string
-  /** Relative to the root, parents first; `/` is the root itself. */
-  readonly mountPoints: readonly string[]
-  /** In the form `/path`. */
-  readonly excludes: readonly string[]
+  readonly selection: Pick<Selection, 'deep' | 'deepExcluded'>
 }): string {
+  const { deep, deepExcluded } = options.selection
   const args = [
     '--create',
     '--format=posix',
@@ -27,20 +25,37 @@ export function tarScript(options: {
     '--sort=name',
     '--one-file-system',
     '--warning=no-xdev',
-    '--warning=no-file-ignored',
-    '--anchored',
-    ...options.excludes.map((pattern) => `--exclude=.${pattern}`),
+    '--ignore-failed-read', // what vanishes or cannot be read is reported, see below
+    '--no-unquote',
+    '--null',
+    '--no-recursion',
     '--file=-',
     '--directory',
     options.root,
-    '--',
-    ...options.mountPoints.map(toMember),
+    '--files-from=-',
   ]
   return `LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 unset TAR_OPTIONS TAPE
 export LC_ALL PATH
-exec tar ${args.map(quoteForShell).join(' ')} </dev/null
+${deepWords([...deepExcluded, ...deep])}
+exec tar ${args.map(quoteForShell).join(' ')}${deepArguments(deepExcluded.length, deep.length)}
 `
+}
+
+/** Variables w0, w1 … that hold these names; any bytes but NUL, a newline at the end included. */
+function deepWords(names: readonly Buffer[]): string {
+  const octal = (name: Buffer) =>
+    Array.from(name, (byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('')
+  return names.map((name, i) => `w${i}=$(printf '${octal(name)}.') w${i}=\${w${i}%.}`).join('\n')
+}
+
+/** Paths too long for one system call: tar walks from a directory above them, step by step. */
+function deepArguments(excludedCount: number, count: number): string {
+  if (count === 0) return ''
+  const word = (prefix: string, index: number) => ` "${prefix}$w${index}"`
+  const excludes = Array.from({ length: excludedCount }, (_, i) => word('--exclude=', i))
+  const names = Array.from({ length: count }, (_, i) => word('', excludedCount + i))
+  return ` --recursion --anchored --no-wildcards${excludes.join('')}${names.join('')}`
 }
 
 /** What tar said about files, collected while it runs. */
@@ -49,10 +64,12 @@ export interface TarMessages {
   readonly changedFiles: readonly string[]
   /** How many there were in all. */
   readonly changedCount: number
-  /** Changed directories of which only the name is captured, such as /run. */
-  readonly ignoredCount: number
+  /** Sentences about files that could not be read and are not in the image. */
+  readonly unread: readonly string[]
   /** Other warnings for people, each kind once. */
   readonly notes: readonly string[]
+  /** True when the archive holds zeros in the place of data that could not be read. */
+  readonly hasReadError: boolean
   /** The last lines that are errors, for the message of a failed capture. */
   readonly errors: readonly string[]
 }
@@ -63,7 +80,10 @@ const ERRORS_KEPT = 3
 const NOTES_KEPT = 100
 
 const CHANGED =
-  /^(.*): (?:file changed as we read it|File removed before we read it|File shrank by .*)$/
+  /^(.*): (?:file changed as we read it|File removed before we read it|File shrank by .*|socket ignored|Warning: Cannot (?:stat|open|readlink): No such file or directory)$/
+/** The image would hold zeros in the place of data: no image at all is better. */
+const READ_ERROR = /^(.*): Warning: (Read error .*|Cannot seek .*)$/
+const UNREAD = /^(.*): Warning: (Cannot (?:stat|open|readlink|savedir|close): .*)$/
 const UNSUPPORTED = /^(POSIX ACL support|SELinux support|XATTR support) is not available/
 const WARNING = /^(.*: Warning: .*)$/
 const SUMMARY = /^Exiting with failure status|^Error is not recoverable/
@@ -73,23 +93,16 @@ export interface TarMessageReader {
   end(): TarMessages
 }
 
-/**
- * Reads tar's standard error in any portions; `end()` gives what it said. A directory whose whole
- * content is excluded (`/run/*`) is not reported as changed: what changed is not in the image.
- */
-export function createTarMessageReader(excludes: readonly string[] = []): TarMessageReader {
-  const emptied = new Set(excludes.filter((e) => e.endsWith('/*')).map((e) => e.slice(0, -2)))
+/** Reads tar's standard error in any portions; `end()` gives what it said. */
+export function createTarMessageReader(): TarMessageReader {
   const changed = new Set<string>()
   const notes = new Set<string>()
+  const unread = new Set<string>()
   const errors: string[] = []
   let changedCount = 0
-  let ignoredCount = 0
+  let hasReadError = false
   let rest = ''
   const noteChanged = (path: string) => {
-    if (emptied.has(path)) {
-      ignoredCount++
-      return
-    }
     changedCount++
     if (changed.size < CHANGED_FILES_KEPT) changed.add(path)
   }
@@ -101,7 +114,15 @@ export function createTarMessageReader(excludes: readonly string[] = []): TarMes
       noteChanged(formatMember(path))
       return
     }
-    const note = (UNSUPPORTED.exec(message) ?? WARNING.exec(message))?.[1]
+    const [, unreadPath, why] = UNREAD.exec(message) ?? []
+    if (unreadPath !== undefined && why !== undefined) {
+      const text = `Not captured, because it cannot be read: ${formatMember(unreadPath)}: ${why}`
+      if (unread.size < NOTES_KEPT) unread.add(text)
+      return
+    }
+    const isReadError = READ_ERROR.test(message)
+    hasReadError ||= isReadError
+    const note = isReadError ? undefined : (UNSUPPORTED.exec(message) ?? WARNING.exec(message))?.[1]
     if (note === undefined) errors.push(message)
     else if (notes.size < NOTES_KEPT) notes.add(note)
     if (errors.length > ERRORS_KEPT) errors.shift()
@@ -116,8 +137,8 @@ export function createTarMessageReader(excludes: readonly string[] = []): TarMes
       if (rest !== '') readLine(rest)
       rest = ''
       return {
-        ...{ changedFiles: [...changed], changedCount, ignoredCount },
-        ...{ notes: [...notes], errors: [...errors] },
+        ...{ changedFiles: [...changed], changedCount, unread: [...unread] },
+        ...{ notes: [...notes], errors: [...errors], hasReadError },
       }
     },
   }

@@ -21,8 +21,8 @@ export interface TarStream {
   readonly source: TarSource
   /** What tar said, complete once `source` has ended. */
   messages(): TarMessages
-  /** True when tar reported captured files that changed; complete once `source` has ended. */
-  hasChangedFiles(): boolean
+  /** True when captured files changed or could not be read; complete once `source` has ended. */
+  isPartial(): boolean
   /** Ends tar if it still runs and frees the pipe. */
   close(): Promise<void>
 }
@@ -40,16 +40,15 @@ export function openTarStream(
 }
 
 export interface TarCommand {
-  /** For `sh -s`. */
   readonly script: string
-  /** In the form `/path`; a directory whose content they leave out may change as it likes. */
-  readonly excludes: readonly string[]
+  /** Member names, each ended by NUL. */
+  readonly names: Iterable<Buffer>
 }
 
 class PipedTar implements TarStream {
   readonly source: TarSource = { read: (into) => this.#read(into) }
   readonly #client: GoldenClient
-  readonly #reader: TarMessageReader
+  readonly #reader: TarMessageReader = createTarMessageReader()
   readonly #abort = new AbortController()
   readonly #program: StartedProgram
   readonly #fd: number
@@ -57,11 +56,10 @@ class PipedTar implements TarStream {
   #exitCode: number | undefined
   #closing: Promise<void> | undefined
 
-  constructor(client: GoldenClient, { script, excludes }: TarCommand, signal: AbortSignal) {
+  constructor(client: GoldenClient, command: TarCommand, signal: AbortSignal) {
     this.#client = client
-    this.#reader = createTarMessageReader(excludes)
     const ended = AbortSignal.any([signal, this.#abort.signal])
-    const { program, fd } = startIntoPipe(client, script, ended)
+    const { program, fd } = startIntoPipe(client, command, ended)
     this.#program = program
     this.#fd = fd
     program.process.stderr?.on('data', (text: string) => this.#reader.push(text))
@@ -71,9 +69,9 @@ class PipedTar implements TarStream {
     return this.#reader.end()
   }
 
-  hasChangedFiles(): boolean {
-    const { changedCount, ignoredCount } = this.messages()
-    return this.#exitCode === TAR_FILES_CHANGED && (changedCount > 0 || ignoredCount === 0)
+  isPartial(): boolean {
+    const { changedCount, unread } = this.messages()
+    return this.#exitCode === TAR_FILES_CHANGED || changedCount > 0 || unread.length > 0
   }
 
   close(): Promise<void> {
@@ -108,12 +106,12 @@ class PipedTar implements TarStream {
 /** The program with the pipe's write end as its only holder, so that its end is the stream's end. */
 function startIntoPipe(
   client: GoldenClient,
-  script: string,
+  { script, names }: TarCommand,
   signal: AbortSignal,
 ): { program: StartedProgram; fd: number } {
   const { readFd: fd, writeFd } = pipe(PIPE_BYTES)
   try {
-    return { program: client.startScript(script, writeFd, signal), fd }
+    return { program: client.startScript(script, { stdout: writeFd, stdin: names }, signal), fd }
   } catch (error) {
     closeFd(fd)
     throw error
@@ -128,7 +126,8 @@ function failureOf(
   messages: TarMessages,
 ): SiError | undefined {
   const { exitCode } = result
-  if (exitCode === 0 || exitCode === TAR_FILES_CHANGED) return undefined
+  const isWell = exitCode === 0 || exitCode === TAR_FILES_CHANGED
+  if (isWell && !messages.hasReadError) return undefined
   const transport = client.transportError(result)
   if (transport !== undefined) return transport
   const words = messages.errors.join('; ') || result.stderr.trim().split('\n').at(-1)

@@ -13,6 +13,8 @@ import {
 import { createCommandProgress } from './command-progress.ts'
 import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
+import { printPreview } from './getimage-preview.ts'
+import { collectRules, readRules, type RuleCollector } from './getimage-rules.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
@@ -28,8 +30,8 @@ interface GetimageOptions {
   readonly identity?: string
   readonly sshOption: readonly string[]
   readonly tracker: readonly string[]
-  readonly exclude: readonly string[]
   readonly defaultExcludes: boolean
+  readonly dryRun?: true
   readonly pieceLength?: number
   readonly level: number
   readonly threads: number
@@ -37,6 +39,7 @@ interface GetimageOptions {
 }
 
 export function createGetimageCommand(io: Io, outcome: Outcome): Command {
+  const rules = collectRules()
   return createCommand({
     name: 'getimage',
     summary: 'Capture a golden client into the repository',
@@ -44,10 +47,14 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
       'si-getimage golden01                      over ssh as root; the image is named golden01',
       'si-getimage root@10.0.0.7 --name web      another user or address, another name',
       'si-getimage --root /srv/tree --name web   a tree on this machine',
+      "si-getimage golden01 -x '/srv/*' --dry-run   what would be captured, and what not",
     ],
     exitCodes: [0, 1, 2, 3, 11, 130],
   })
-    .argument('[host]', 'golden client: [user@]host, as ssh takes it; it needs sshd and GNU tar')
+    .argument(
+      '[host]',
+      'golden client: [user@]host, as ssh takes it; it needs sshd, GNU tar and GNU find',
+    )
     .option('--root <dir>', 'capture this local tree instead of a golden client')
     .option('-n, --name <image>', 'name of the image (default: the host, without domain)')
     .option('--image-version <version>', 'version of the image (default: the time, in UTC)')
@@ -63,11 +70,17 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
     )
     .option(
       '-x, --exclude <pattern>',
-      "leave out what matches: tar's patterns, from the root; * matches slashes too",
-      collect,
-      [],
+      "leave out what matches: rsync's patterns, such as /var/cache/* or *.iso; the first that matches decides",
+      rules.exclude,
+    )
+    .option('--include <pattern>', 'keep what matches, whatever comes later says', rules.include)
+    .option(
+      '--exclude-from <file>',
+      'read patterns from this file, one a line; + before one keeps, # begins a comment',
+      rules.from,
     )
     .option('--no-default-excludes', 'keep what is left out by default (see README)')
+    .option('--dry-run', 'say what would be captured, and what leaves out what; write nothing')
     .addOption(
       sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),
     )
@@ -75,19 +88,24 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
     .addOption(threadsOption(MOST_THREADS))
     .addOption(jsonOption())
     .action(async (host: string | undefined, options: GetimageOptions) => {
-      const report = await runGetimage(host, options, io)
+      if (options.dryRun) return runPreview(host, { options, rules }, io)
+      const report = await runGetimage(host, { options, rules }, io)
       if (report.exitedPartial) outcome.exitCode = EXIT_PARTIAL
     })
 }
 
+interface Wish {
+  readonly options: GetimageOptions
+  readonly rules: RuleCollector
+}
+
 async function runGetimage(
   host: string | undefined,
-  options: GetimageOptions,
+  { options, rules }: Wish,
   io: Io,
 ): Promise<CaptureReport> {
   const { capture } = await import('../capture/capture.ts')
-  const { openRepository, parseImageName, parseImageVersion } =
-    await import('../repository/repository.ts')
+  const { parseImageVersion } = await import('../repository/repository.ts')
   const progress = createCommandProgress(io, {
     command: 'si-getimage',
     json: options.json === true,
@@ -95,13 +113,9 @@ async function runGetimage(
   try {
     const report = await capture(
       {
-        source: toSource(host, options),
-        repository: await openRepository(options.repository),
-        name: parseImageName(options.name ?? defaultName(host)),
+        ...(await toSelection(host, { options, rules })),
         version: parseImageVersion(options.imageVersion ?? timeVersion(systemClock.now())),
         trackers: options.tracker,
-        excludes: options.exclude,
-        useDefaultExcludes: options.defaultExcludes,
         ...(options.pieceLength === undefined ? {} : { pieceLengthBytes: options.pieceLength }),
         zstdLevel: options.level,
         threads: options.threads,
@@ -114,6 +128,30 @@ async function runGetimage(
     return report
   } finally {
     progress.end()
+  }
+}
+
+async function runPreview(host: string | undefined, wish: Wish, io: Io): Promise<void> {
+  const { previewCapture } = await import('../capture/capture.ts')
+  const isJson = wish.options.json === true
+  const progress = createCommandProgress(io, { command: 'si-getimage', json: isJson })
+  try {
+    const preview = await previewCapture(await toSelection(host, wish), progress, io.signal)
+    progress.end()
+    printPreview(preview, isJson, io)
+  } finally {
+    progress.end()
+  }
+}
+
+async function toSelection(host: string | undefined, { options, rules }: Wish) {
+  const { openRepository, parseImageName } = await import('../repository/repository.ts')
+  return {
+    source: toSource(host, options),
+    repository: await openRepository(options.repository),
+    name: parseImageName(options.name ?? defaultName(host)),
+    excludes: await readRules(rules.list),
+    useDefaultExcludes: options.defaultExcludes,
   }
 }
 

@@ -6,7 +6,8 @@ import type { ManifestEntry } from './manifest-entry.ts'
 import { PathSet } from './path-set.ts'
 
 const COMPONENT_MAX_BYTES = 255
-const PATH_MAX_BYTES = 4095
+/** Sixteen times what the kernel takes in one call: sixteen steps of openat(2) at most. */
+const PATH_MAX_BYTES = 65_535
 const SHOWN_PATH_BYTES = 300
 const SLASH = 0x2f
 const DOT = 0x2e
@@ -44,6 +45,11 @@ export class EntryTree {
     return { index: this.#count++, isRepeated: false }
   }
 
+  /** Whether an object that is no directory was added under this path. */
+  hasObject(path: Uint8Array): boolean {
+    return this.#others.has(path)
+  }
+
   #addRoot(entry: ManifestEntry): { readonly index: number; readonly isRepeated: boolean } {
     if (entry.type !== 'directory') throw unsafe(entry.path, 'the root is not a directory')
     const known = this.#directories.get('')
@@ -67,7 +73,7 @@ export class EntryTree {
 }
 
 /**
- * Throws ERR_SI_UNSAFE_PATH unless the path is relative, at most 4095 bytes, and its components are
+ * Throws ERR_SI_UNSAFE_PATH unless the path is relative, at most 65535 bytes, and its components are
  * 1 to 255 bytes without NUL and neither `.` nor `..`. The empty path is the root.
  */
 export function checkPath(path: Uint8Array): void {

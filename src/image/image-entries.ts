@@ -8,6 +8,8 @@ import { EntrySpool } from './manifest-writer.ts'
 /** More notes than anybody reads are counted only. */
 const NOTES_MAX = 1000
 
+const NODE_TYPES: ReadonlySet<string> = new Set(['character', 'block', 'fifo'])
+
 export class ImageEntries implements AsyncDisposable {
   readonly spool: EntrySpool
   readonly #tree = new EntryTree()
@@ -16,13 +18,19 @@ export class ImageEntries implements AsyncDisposable {
   /** Sum of file data; holes are not counted. */
   contentBytes = 0
 
-  private constructor(spool: EntrySpool) {
+  readonly #nodeLinks: ReadonlyMap<string, string>
+
+  private constructor(spool: EntrySpool, nodeLinks: ReadonlyMap<string, string>) {
     this.spool = spool
+    this.#nodeLinks = nodeLinks
   }
 
-  /** `path` is a temporary file, which must not exist. */
-  static async open(path: string): Promise<ImageEntries> {
-    return new ImageEntries(await EntrySpool.open(path))
+  /** `path` is a temporary file, which must not exist; `nodeLinks` as in WriteImageOptions. */
+  static async open(
+    path: string,
+    nodeLinks: ReadonlyMap<string, string> = new Map(),
+  ): Promise<ImageEntries> {
+    return new ImageEntries(await EntrySpool.open(path), nodeLinks)
   }
 
   get count(): number {
@@ -35,7 +43,8 @@ export class ImageEntries implements AsyncDisposable {
   }
 
   /** Throws ERR_SI_UNSAFE_PATH for what no reader would accept. */
-  add(entry: ManifestEntry): void {
+  add(member: ManifestEntry): void {
+    const entry = this.#linked(member)
     const { index, isRepeated } = this.#tree.add(entry)
     if (isRepeated) {
       this.spool.replace(index, encodeEntry(entry))
@@ -48,6 +57,18 @@ export class ImageEntries implements AsyncDisposable {
   note(text: string): void {
     if (this.#notes.length < NOTES_MAX) this.#notes.push(text)
     else this.#unshownNotes++
+  }
+
+  /** tar writes a second name of a fifo or device node as another node; here it becomes a link. */
+  #linked(member: ManifestEntry): ManifestEntry {
+    if (this.#nodeLinks.size === 0 || !NODE_TYPES.has(member.type)) return member
+    const first = this.#nodeLinks.get(member.path.toString('latin1'))
+    const target = first === undefined ? undefined : Buffer.from(first, 'latin1')
+    if (target === undefined || !this.#tree.hasObject(target)) return member
+    return {
+      ...member,
+      ...{ type: 'hardlink', linkTarget: target, deviceMajor: 0, deviceMinor: 0, xattrs: [] },
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

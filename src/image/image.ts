@@ -10,6 +10,7 @@ export {
   parseManifestHeader,
   type DiskLayout,
   type HeaderFacts,
+  type KeptRules,
   type LayoutDisk,
   type LayoutFileSystem,
   type LayoutPartition,

@@ -42,6 +42,13 @@ export interface DiskLayout {
   readonly disks: readonly LayoutDisk[]
 }
 
+/** What a person said about what belongs into the image. */
+export interface KeptRules {
+  readonly rules: readonly string[]
+  /** Whether the default exclude list applies, too. */
+  readonly useDefaults: boolean
+}
+
 /** What the capture knows about the source; the writer adds the rest of the header. */
 export interface HeaderFacts {
   readonly name: string
@@ -62,7 +69,10 @@ export interface HeaderFacts {
   readonly layout: DiskLayout | null
   /** /etc/fstab of the source. */
   readonly fstab: string
+  /** Every rule that decided what is in the image, in order, as `- PATTERN` or `+ PATTERN`. */
   readonly excludes: readonly string[]
+  /** Those that the next capture of this image takes over; absent in images of older programs. */
+  readonly keptRules?: KeptRules | undefined
   /** Paths that tar reported as changed while it read them. */
   readonly changedFiles: readonly string[]
 }
@@ -138,6 +148,7 @@ const headerSchema: z.ZodType<ManifestHeader> = z.strictObject({
   layout: z.strictObject({ disks: z.array(diskSchema).max(1024) }).nullable(),
   fstab: z.string().max(1024 * 1024),
   excludes: z.array(line),
+  keptRules: z.strictObject({ rules: z.array(line), useDefaults: z.boolean() }).optional(),
   changedFiles: z.array(z.string()),
   pieceLengthBytes: z.int().refine(isPieceLength, 'is not a piece length'),
   chunking: chunkingSchema,

@@ -26,6 +26,11 @@ export interface WriteImageOptions {
   /** 1 to 19; 3 when left out. */
   readonly zstdLevel?: number | undefined
   readonly threads: number
+  /**
+   * Fifos and device nodes that are further names of an earlier one: path → its path, as latin1 text.
+   * tar keeps them as nodes of their own; the manifest makes them hard links (FORMAT.md §4.2).
+   */
+  readonly nodeLinks?: ReadonlyMap<string, string> | undefined
   /** Asked once, after the stream has ended. */
   readonly header: () => Promise<HeaderFacts>
   readonly onProgress?: ((tarBytes: number) => void) | undefined
@@ -72,7 +77,10 @@ export async function writeImage(
   checkChunking(settings)
   checkRange('zstd level', settings.zstdLevel, ZSTD_LEVEL_MAX)
   checkRange('number of threads', settings.threads, THREADS_MAX)
-  await using entries = await ImageEntries.open(join(settings.directory, '.entries.tmp'))
+  await using entries = await ImageEntries.open(
+    join(settings.directory, '.entries.tmp'),
+    settings.nodeLinks,
+  )
   await using file = await open(join(settings.directory, IMAGE_FILES.pack), 'wx')
   const pack = await writePack(source, { settings, entries, file })
   const header = makeHeader(settings, await settings.header(), { pack, entries })

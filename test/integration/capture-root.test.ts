@@ -115,7 +115,7 @@ describe('capture of a local tree', { skip }, () => {
       const names = await listTar(report)
       assert.deepEqual(
         names.filter((name) => /srv|export|lost/.test(name)),
-        ['./export/', './srv/', './srv/', './srv/file'],
+        ['./export/', './srv/', './srv/file'],
       )
       const [found] = report.header.layout?.disks ?? []
       assert.equal(found?.name, disk.device.slice('/dev/'.length))
@@ -149,7 +149,7 @@ describe('capture of a local tree', { skip }, () => {
     })
   })
 
-  test('capture() reports progress towards what du measures, and never beyond', async () => {
+  test('capture() reports progress towards what it listed, and never beyond', async () => {
     await withScope(async (scope) => {
       const directory = await makeTree(scope)
       for (let n = 0; n < 8; n++) {
@@ -163,7 +163,7 @@ describe('capture of a local tree', { skip }, () => {
       const capturing = updates.filter(({ phase }) => phase === 'capturing')
       assert.equal(capturing.at(-1)?.doneBytes, report.header.tarBytes)
       for (const { doneBytes, totalBytes } of capturing) {
-        assert.ok(totalBytes === undefined || doneBytes <= totalBytes)
+        assert.ok(totalBytes !== undefined && doneBytes <= totalBytes)
       }
     })
   })
@@ -201,24 +201,4 @@ describe('capture of a local tree', { skip }, () => {
       assert.deepEqual(left, ['.lock'])
     })
   })
-
-  test('capture() says what to do about a path that no target could take', async () => {
-    await withScope(async (scope) => {
-      const directory = join(scope.directory, 'tree')
-      scope.defer(`tree ${directory}`, () => run('rm', ['-rf', directory]))
-      await run('sh', ['-s'], { input: deepTreeScript(directory) })
-      const repository = join(scope.directory, 'images')
-      await assert.rejects(captureRoot({ directory, repository }), {
-        code: 'ERR_SI_CAPTURE',
-        message: /d…": it is longer than 4095 bytes$/,
-        hint: 'Leave it out with --exclude, or shorten it',
-      })
-    })
-  })
 })
-
-/** Makes folders in folders, each entered, because their whole path is too long for a system call. */
-function deepTreeScript(directory: string): string {
-  const name = 'd'.repeat(250)
-  return `mkdir ${directory}\ncd ${directory}\n${`mkdir ${name}\ncd -P ${name}\n`.repeat(18)}`
-}

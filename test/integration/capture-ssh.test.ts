@@ -59,7 +59,7 @@ describe('capture over ssh', { skip }, () => {
     assert.equal(header.source.architecture, (await run('uname', ['-m'])).stdout.trim())
     assert.equal(header.fstab, '/dev/vda1 / ext4 defaults 0 1\n')
     assert.equal(header.layout, null)
-    assert.ok(header.excludes.includes('/etc/machine-id'))
+    assert.ok(header.excludes.includes('- /etc/machine-id'))
     const metainfo = parseMetainfo(await readFile(image.torrentPath))
     assert.deepEqual(metainfo.trackers, [['http://t.example/announce']])
     assert.equal(metainfo.name, 'golden-1')

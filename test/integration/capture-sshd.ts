@@ -21,7 +21,20 @@ export interface SshGolden {
   sessions(): Promise<number[]>
 }
 
-const PROGRAMS = ['sh', 'tar', 'cat', 'uname', 'id', 'stat', 'df', 'ls', 'sleep', 'test', 'touch']
+const PROGRAMS = [
+  'sh',
+  'tar',
+  'find',
+  'cat',
+  'uname',
+  'id',
+  'stat',
+  'df',
+  'ls',
+  'sleep',
+  'test',
+  'touch',
+]
 const DEADLINE_MS = 10_000
 
 export async function startSshGolden(scope: Scope): Promise<SshGolden> {

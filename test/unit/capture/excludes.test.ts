@@ -3,17 +3,19 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { buildExcludes, DEFAULT_EXCLUDES, toMember } from '../../../src/capture/excludes.ts'
 
-const NONE = { useDefaults: false, patterns: [], mountPoints: ['/'], paths: [] }
+const NONE = { useDefaults: false, rules: [], mountPoints: ['/'], paths: [] }
 
 test('buildExcludes() adds lost+found of every file system to the defaults', () => {
   const list = buildExcludes({ ...NONE, useDefaults: true, mountPoints: ['/', '/srv'] })
-  assert.deepEqual(list, [...DEFAULT_EXCLUDES, '/lost+found', '/srv/lost+found'])
+  const lost = ['- /lost+found/', '- /srv/lost+found/']
+  assert.deepEqual(list, [...DEFAULT_EXCLUDES.map((pattern) => `- ${pattern}`), ...lost])
 })
 
-test('buildExcludes() reads user patterns with and without a leading slash or dot', () => {
-  const patterns = ['/var/cache/*', './opt', 'home/*/.cache', '//x']
-  const expected = ['/var/cache/*', '/opt', '/home/*/.cache', '/x']
-  assert.deepEqual(buildExcludes({ ...NONE, patterns }), expected)
+test('buildExcludes() puts what is never captured first, then the user, then the defaults', () => {
+  const paths = [{ path: '/swapfile', contentOnly: false }]
+  const rules = ['+ /tmp/keep', '- *.iso']
+  const list = buildExcludes({ ...NONE, useDefaults: true, rules, paths })
+  assert.deepEqual(list.slice(0, 4), ['- /swapfile', ...rules, '- /proc/*'])
 })
 
 test('buildExcludes() takes paths literally, whatever characters they hold', () => {
@@ -21,7 +23,7 @@ test('buildExcludes() takes paths literally, whatever characters they hold', () 
     { path: '/data [1]*?', contentOnly: false },
     { path: '/mnt/again', contentOnly: true },
   ]
-  assert.deepEqual(buildExcludes({ ...NONE, paths }), ['/data \\[1\\]\\*\\?', '/mnt/again/*'])
+  assert.deepEqual(buildExcludes({ ...NONE, paths }), ['- /data \\[1]\\*\\?', '- /mnt/again/*'])
 })
 
 test('toMember() makes the names that our archives hold', () => {

@@ -17,7 +17,7 @@ const ANSWERS: Readonly<Record<string, string>> = {
   'os-release': 'NAME="Debian"\nPRETTY_NAME="Debian \\"12\\""\n',
   fstab: '/dev/sda1 / ext4 defaults 0 1',
   mounts: '27 1 8:1 / / rw - ext4 /dev/sda1 rw\n',
-  'root-usage': '4096 100 60\n',
+  find: 'find (GNU findutils) 4.9.0\n',
 }
 
 test('parseProbe() reads the answers of a golden client', () => {
@@ -27,7 +27,6 @@ test('parseProbe() reads the answers of a golden client', () => {
   assert.equal(facts.kernel, '6.1.0-18-amd64')
   assert.deepEqual(facts.tarVersion, { major: 1, minor: 34 })
   assert.equal(facts.fstab, ANSWERS['fstab'])
-  assert.equal(facts.rootUsedBytes, 163840)
   assert.equal(facts.hasEfiFirmware, false)
   assert.equal(facts.devices, null)
 })
@@ -40,6 +39,11 @@ test('parseProbe() refuses a golden client without GNU tar, or with one that is 
   refuses({ ...ANSWERS, tar: '' }, /it has no tar, GNU tar 1\.28/)
   refuses({ ...ANSWERS, tar: 'tar (busybox) 1.35.0' }, /it has "tar \(busybox\) 1\.35\.0"/)
   refuses({ ...ANSWERS, tar: 'tar (GNU tar) 1.27.1' }, /1\.27\.1/)
+})
+
+test('parseProbe() refuses a golden client without GNU find', () => {
+  refuses({ ...ANSWERS, find: '' }, /it has no find, GNU find is needed/)
+  refuses({ ...ANSWERS, find: 'BusyBox v1.35.0' }, /it has "BusyBox v1\.35\.0"/)
 })
 
 test('parseProbe() refuses a login shell that prints text', () => {
