@@ -31,6 +31,7 @@ interface DeployFlags {
   readonly root?: string
   readonly disk?: string
   readonly confirm?: string
+  readonly devices: boolean
   readonly dryRun?: true
   readonly seedFor: number
   readonly tracker: readonly string[]
@@ -64,6 +65,7 @@ export function createDeployCommand(io: Io): Command {
     .option('--disk <device>', 'erase this disk, partition it as the golden client, and fill it')
     .option('--confirm <device>', 'the same device again: yes, erase it')
     .option('--root <dir>', 'fill this empty directory instead of a disk')
+    .option('--no-devices', 'leave out device nodes, such as for a container; setuid stays')
     .option('--dry-run', 'print what would be destroyed and created, and stop')
     .addOption(
       durationOption(
@@ -113,6 +115,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
     rack: flags.rack,
     localDiscovery: flags.localDiscovery,
     seedForMs: flags.seedFor,
+    withoutDevices: !flags.devices,
     dryRun: flags.dryRun === true,
     threads: flags.threads,
     lanes: flags.lanes,

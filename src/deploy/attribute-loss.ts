@@ -1,20 +1,39 @@
-// Which kinds of attributes a target's file system could not keep: flags in shared memory that any
-// worker raises and the report reads.
+// What a target's file system could not keep: counters in shared memory that any worker raises and the
+// report reads, one sentence for each kind.
 
-const KINDS = ['system.posix_acl_', 'security.', 'trusted.', 'user.', ''] as const
+/** The name of an extended attribute, which has a dot, or one of the words below, which have none. */
+export type Loss = string
 
-export function createLossFlags(): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(KINDS.length))
+const WORDS: readonly (readonly [start: string, what: string])[] = [
+  ['system.posix_acl_', 'attributes system.posix_acl_*'],
+  ['security.', 'attributes security.*'],
+  ['trusted.', 'attributes trusted.*'],
+  ['user.', 'attributes user.*'],
+  ['owner', 'owners'],
+  ['mode', 'modes'],
+  ['time', 'times of modification, which lie outside of its range,'],
+  ['fraction', 'fractions of seconds in times'],
+  ['symlink', 'symbolic links'],
+  ['hardlink', 'hard links'],
+  ['node', 'device nodes or fifos'],
+  ['', 'attributes of other kinds'],
+]
+
+export function createLossCounters(): Uint32Array {
+  return new Uint32Array(new SharedArrayBuffer(4 * WORDS.length))
 }
 
-export function flagLoss(flags: Uint8Array, attribute: string): void {
-  flags[KINDS.findIndex((kind) => attribute.startsWith(kind))] = 1
+export function countLoss(counters: Uint32Array, loss: Loss): void {
+  const index = WORDS.findIndex(([start]) => loss.startsWith(start))
+  Atomics.add(counters, index, 1)
 }
 
 /** A remark for people per kind that was lost. */
-export function describeLosses(flags: Uint8Array): readonly string[] {
-  return KINDS.filter((_, index) => flags[index] === 1).map(
-    (kind) =>
-      `the target's file system cannot keep attributes ${kind === '' ? 'of some' : `${kind}*`}`,
-  )
+export function describeLosses(counters: Uint32Array): readonly string[] {
+  return WORDS.flatMap(([, what], index) => {
+    const count = counters[index] ?? 0
+    if (count === 0) return []
+    const files = count === 1 ? '1 file' : `${count} files`
+    return [`the target's file system cannot keep ${what} (${files})`]
+  })
 }

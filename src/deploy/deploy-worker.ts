@@ -11,8 +11,10 @@ import {
   type ManifestEntry,
 } from '../image/image.ts'
 import { servePieces } from '../swarm/swarm.ts'
-import { flagLoss } from './attribute-loss.ts'
+import { countLoss } from './attribute-loss.ts'
 import { dataChecksum } from './data-checksum.ts'
+import type { NoteLoss } from './entry-metadata.ts'
+import { entryPath } from './entry-table.ts'
 import { EntryTableBuilder } from './entry-table-builder.ts'
 import { JOURNAL_NAME } from './journal.ts'
 import { readPieceSync, SPILL_NAME, storePiece } from './piece-cache.ts'
@@ -28,6 +30,7 @@ import {
 import type { DeployTasks, DeployWorkerData, ManifestTables, OpenTree } from './worker-protocol.ts'
 
 const SHA1_BYTES = 20
+const SLASH = 0x2f
 const { cache, pieceHashes, manifest, pack, written } = workerData as DeployWorkerData
 
 interface OpenedTree extends FinishOptions {
@@ -125,9 +128,14 @@ async function* manifestBytes(): AsyncGenerator<Uint8Array> {
 }
 
 function openTree(payload: OpenTree): OpenedTree {
-  const { table, isFinished, losses, chunks, pieceSha256 } = payload
-  const noteLoss = (attribute: string) => flagLoss(losses, attribute)
-  const common = { root: Buffer.from(payload.root), table, isFinished, noteLoss }
+  const { table, isFinished, losses, chunks, pieceSha256, withoutDevices } = payload
+  const ownerless = payload.ownerless.map((path) => Buffer.from([...path, SLASH]))
+  const noteLoss: NoteLoss = (loss, entry) => {
+    const path = entryPath(table, entry)
+    const isKept = ownerless.some((prefix) => prefix.equals(path.subarray(0, prefix.length)))
+    if (!isKept) countLoss(losses, loss)
+  }
+  const common = { root: Buffer.from(payload.root), table, isFinished, noteLoss, withoutDevices }
   return { ...common, chunks, pieceSha256, writer: createTargetWriter(common) }
 }
 

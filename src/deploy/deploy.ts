@@ -11,7 +11,7 @@ import {
   type Progress,
 } from '../core/core.ts'
 import { readMemoryAvailable } from '../host/host.ts'
-import { createLossFlags, describeLosses } from './attribute-loss.ts'
+import { createLossCounters, describeLosses } from './attribute-loss.ts'
 import { openDirectoryTarget } from './directory-target.ts'
 import { openDiskTarget } from './disk-target.ts'
 import { startDownload, type Download } from './download.ts'
@@ -20,6 +20,7 @@ import { loadTorrent } from './load-torrent.ts'
 import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
 import { showProgress } from './show-progress.ts'
 import type { ImageFacts, PreparedTarget, Target } from './target.ts'
+import { findDevices } from './tree.ts'
 import type { ManifestTables } from './worker-protocol.ts'
 
 export { loadTorrent } from './load-torrent.ts'
@@ -76,7 +77,10 @@ export async function deploy(
     if (options.dryRun) return createReport(summary)
     progress.update({ phase: 'preparing', doneBytes: 0, totalBytes: undefined })
     const prepared = await target.prepare(signal)
-    const report = await fill({ prepared, summary, progress, signal }).catch((error: unknown) => {
+    const report = await fill({
+      ...{ prepared, summary, progress, signal },
+      withoutDevices: options.withoutDevices === true,
+    }).catch((error: unknown) => {
       throw sayHowToGoOn(error, signal)
     })
     io.onComplete?.(report)
@@ -96,17 +100,30 @@ interface Summary {
 }
 
 interface FillContext {
+  readonly withoutDevices: boolean
   readonly prepared: PreparedTarget
   readonly summary: Summary
   readonly progress: Progress
   readonly signal: AbortSignal
 }
 
-async function fill({ prepared, summary, progress, signal }: FillContext): Promise<DeployReport> {
+async function fill({
+  prepared,
+  summary,
+  progress,
+  signal,
+  withoutDevices,
+}: FillContext): Promise<DeployReport> {
   const { download, tables } = summary
-  const losses = createLossFlags()
-  const resumed = await fillTree({ download, tables, prepared, losses, progress, signal })
-  const notes = [...summary.notes, ...describeLosses(losses)]
+  const losses = createLossCounters()
+  const how = { download, tables, prepared, losses, withoutDevices, progress, signal }
+  const resumed = await fillTree(how)
+  const devices = withoutDevices ? findDevices(tables.table).size : 0
+  const notes = [
+    ...summary.notes,
+    ...(devices > 0 ? [`${devices} device nodes are left out, as --no-devices says`] : []),
+    ...describeLosses(losses),
+  ]
   return createReport({ ...summary, notes, resumedPieces: resumed.pieces })
 }
 

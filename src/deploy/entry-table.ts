@@ -129,7 +129,7 @@ export function encodeDetails(details: EntryDetails): Buffer {
   numbers.writeUInt32LE(details.deviceMinor, 4)
   const parts: Buffer[] = [numbers]
   for (const field of fields) {
-    const bytes = typeof field === 'string' ? Buffer.from(field) : field
+    const bytes = typeof field === 'string' ? Buffer.from(field, 'latin1') : field
     const length = Buffer.alloc(4)
     length.writeUInt32LE(bytes.length)
     parts.push(length, bytes)
@@ -146,7 +146,7 @@ function decodeDetails(bytes: Buffer): EntryDetails {
   }
   const linkTarget = next()
   const xattrs: { name: string; value: Buffer }[] = []
-  while (at < bytes.length) xattrs.push({ name: next().toString('utf8'), value: next() })
+  while (at < bytes.length) xattrs.push({ name: next().toString('latin1'), value: next() })
   return {
     linkTarget,
     deviceMajor: bytes.readUInt32LE(0),

@@ -4,6 +4,7 @@ import type { Progress } from '../core/core.ts'
 import { checkRecorded, type Resumed } from './check-recorded.ts'
 import { openDiskRecorder, type DiskRecorder } from './disk-recorder.ts'
 import type { Download } from './download.ts'
+import type { ManifestHeader } from '../image/image.ts'
 import { showProgress } from './show-progress.ts'
 import type { PreparedTarget } from './target.ts'
 import type { ManifestTables } from './worker-protocol.ts'
@@ -12,8 +13,9 @@ export interface FillOptions {
   readonly download: Download
   readonly tables: ManifestTables
   readonly prepared: PreparedTarget
-  /** Flags of attributes that the target cannot keep, see createLossFlags(). */
-  readonly losses: Uint8Array
+  /** What the target cannot keep, see createLossCounters(). */
+  readonly losses: Uint32Array
+  readonly withoutDevices: boolean
   readonly progress: Progress
   readonly signal: AbortSignal
 }
@@ -30,7 +32,10 @@ export async function fillTree(options: FillOptions): Promise<Resumed> {
   const recorder = openDiskRecorder({ journal, written, fileSystems })
   try {
     if (download.spillBytes > 0) download.cache.openSpill(directory)
-    await download.broadcast('open', { root, table, chunks, pieceSha256, isFinished, losses })
+    await download.broadcast('open', {
+      ...{ root, table, chunks, pieceSha256, isFinished, losses },
+      ...{ ownerless: ownerlessMounts(manifest.header), withoutDevices: options.withoutDevices },
+    })
     const { pieceLengthBytes } = manifest.header
     const resumed = await checkRecorded({ download, journal, pieceLengthBytes, progress, signal })
     await download.runTask('createDirectories', null)
@@ -50,6 +55,17 @@ export async function fillTree(options: FillOptions): Promise<Resumed> {
   } finally {
     await recorder.close()
   }
+}
+
+const OWNERLESS: ReadonlySet<string> = new Set(['vfat', 'msdos', 'exfat'])
+
+/** Where the golden client's own file systems kept neither owners nor modes: nothing to lose there. */
+function ownerlessMounts({ layout }: ManifestHeader): Buffer[] {
+  const partitions = (layout?.disks ?? []).flatMap((disk) => disk.partitions)
+  return partitions.flatMap(({ fileSystem }) => {
+    const { type = '', mountPoint = null } = fileSystem ?? {}
+    return mountPoint !== null && OWNERLESS.has(type) ? [Buffer.from(mountPoint.slice(1))] : []
+  })
 }
 
 async function writePieces(

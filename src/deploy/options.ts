@@ -23,6 +23,8 @@ export interface DeployOptions {
   readonly localDiscovery?: boolean
   /** How long to seed on when the tree is complete; Infinity: until aborted. */
   readonly seedForMs: number
+  /** Leave out device nodes and hard links to them. */
+  readonly withoutDevices?: boolean
   /** Plan, and stop before anything is written. */
   readonly dryRun: boolean
   /** Worker threads, at least 1. */

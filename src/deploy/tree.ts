@@ -28,6 +28,13 @@ export interface FinishOptions {
   readonly table: EntryTable
   readonly isFinished: Uint8Array
   readonly noteLoss: NoteLoss
+  /** Device nodes, and hard links to them, are left out. */
+  readonly withoutDevices?: boolean
+}
+
+interface Finishing extends FinishOptions {
+  /** Paths of objects that the target could not hold, as latin1 text. */
+  readonly lost: Set<string>
 }
 
 /** Everything but the directories' metadata: what is left of files, then symlinks, nodes, hard links. */
@@ -40,17 +47,20 @@ export function finishObjects(options: FinishOptions): void {
       onEntry(table, entry, () => withUsablePath(path, (usable) => act(usable, entry)))
     }
   }
+  const finishing: Finishing = { ...options, lost: new Set() }
+  const devices = options.withoutDevices === true ? findDevices(table) : undefined
+  const isLeftOut = (entry: number) => devices?.has(entry) === true
   each(
     (path, entry) => finishFile(path, entry, options),
     (entry) => entryKind(table, entry) === 'file' && isFinished[entry] !== 1,
   )
   each(
-    (path, entry) => makeSpecial(path, entry, options),
-    (entry) => ['symlink', 'character', 'block', 'fifo'].includes(entryKind(table, entry)),
+    (path, entry) => makeSpecial(path, entry, finishing),
+    (entry) => SPECIAL.has(entryKind(table, entry)) && !isLeftOut(entry),
   )
   each(
-    (path, entry) => makeHardLink(path, entry, options),
-    (entry) => entryKind(table, entry) === 'hardlink',
+    (path, entry) => makeHardLink(path, entry, finishing),
+    (entry) => entryKind(table, entry) === 'hardlink' && !isLeftOut(entry),
   )
 }
 
@@ -78,6 +88,25 @@ export function finishRoot(options: FinishOptions): void {
   }
 }
 
+const REFUSALS: ReadonlySet<string> = new Set(['EPERM', 'EINVAL', 'EMLINK'])
+
+const SPECIAL: ReadonlySet<string> = new Set(['symlink', 'character', 'block', 'fifo'])
+
+/** Device nodes and all hard links to them. */
+export function findDevices(table: EntryTable): ReadonlySet<number> {
+  const devices = new Set<number>()
+  const paths = new Set<string>()
+  for (let entry = 0; entry < table.count; entry++) {
+    const kind = entryKind(table, entry)
+    const isLink = kind === 'hardlink' && paths.size > 0
+    const target = isLink ? entryDetails(table, entry).linkTarget.toString('latin1') : ''
+    if (kind !== 'character' && kind !== 'block' && !paths.has(target)) continue
+    devices.add(entry)
+    paths.add(entryPath(table, entry).toString('latin1'))
+  }
+  return devices
+}
+
 function makeDirectory(path: Buffer): void {
   unlessExists(
     () => mkdirSync(path, DIRECTORY_MODE),
@@ -103,7 +132,7 @@ function finishFile(path: Buffer, entry: number, options: FinishOptions): void {
   }
 }
 
-function makeSpecial(path: Buffer, entry: number, options: FinishOptions): void {
+function makeSpecial(path: Buffer, entry: number, options: Finishing): void {
   const { table, noteLoss } = options
   const kind = entryKind(table, entry)
   const { linkTarget, deviceMajor, deviceMinor } = entryDetails(table, entry)
@@ -112,15 +141,37 @@ function makeSpecial(path: Buffer, entry: number, options: FinishOptions): void 
     else
       mknod(path, FILE_MODE | TYPE_BITS[kind as keyof typeof TYPE_BITS], deviceMajor, deviceMinor)
   }
-  replacing(path, make)
-  setPathMetadata(path, { table, entry }, noteLoss)
+  if (isPossible(() => replacing(path, make))) {
+    setPathMetadata(path, { table, entry }, noteLoss)
+    return
+  }
+  noteLoss(kind === 'symlink' ? 'symlink' : 'node', entry)
+  options.lost.add(entryPath(table, entry).toString('latin1'))
 }
 
 const TYPE_BITS = { character: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }
 
-function makeHardLink(path: Buffer, entry: number, options: FinishOptions): void {
-  const target = joinPath(options.root, entryDetails(options.table, entry).linkTarget)
-  withUsablePath(target, (usable) => replacing(path, () => linkSync(usable, path)))
+function makeHardLink(path: Buffer, entry: number, options: Finishing): void {
+  const { linkTarget } = entryDetails(options.table, entry)
+  const target = joinPath(options.root, linkTarget)
+  const isLost = options.lost.has(linkTarget.toString('latin1'))
+  const isMade =
+    !isLost &&
+    isPossible(() =>
+      withUsablePath(target, (usable) => replacing(path, () => linkSync(usable, path))),
+    )
+  if (!isMade) options.noteLoss('hardlink', entry)
+}
+
+/** vfat and containers refuse some kinds of objects; xfs large device numbers; all too many links. */
+function isPossible(make: () => void): boolean {
+  try {
+    make()
+    return true
+  } catch (error) {
+    if (REFUSALS.has(errnoOf(error) ?? '')) return false
+    throw error
+  }
 }
 
 /** An object left by an earlier run of the same image is made anew. */

@@ -35,7 +35,11 @@ export interface OpenTree {
   readonly chunks: Manifest['chunks']
   readonly pieceSha256: Uint8Array
   readonly isFinished: Uint8Array
-  readonly losses: Uint8Array
+  readonly losses: Uint32Array
+  /** Paths of mount points below which owners and modes were mount options on the golden client, too. */
+  readonly ownerless: readonly Uint8Array[]
+  /** Leave out device nodes. */
+  readonly withoutDevices: boolean
 }
 
 /** Tasks by name: their payload and result. */

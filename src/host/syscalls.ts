@@ -10,9 +10,9 @@ export type SystemPath = string | Uint8Array
 const libc = koffi.load(null) // the C library that this process has loaded anyway
 const c = {
   lsetxattr: libc.func(
-    'int lsetxattr(const uint8_t *, const char *, const uint8_t *, size_t, int)',
+    'int lsetxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)',
   ),
-  fsetxattr: libc.func('int fsetxattr(int, const char *, const uint8_t *, size_t, int)'),
+  fsetxattr: libc.func('int fsetxattr(int, const uint8_t *, const uint8_t *, size_t, int)'),
   lgetxattr: libc.func('int64_t lgetxattr(const uint8_t *, const char *, _Out_ uint8_t *, size_t)'),
   lremovexattr: libc.func('int lremovexattr(const uint8_t *, const char *)'),
   llistxattr: libc.func('int64_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
@@ -46,14 +46,14 @@ const SYNC_FILE_RANGE_WRITE = 2
 const XATTR_FIRST_GUESS_BYTES = 4096
 
 /** Sets an extended attribute without following a symlink at the end of the path (lsetxattr(2)). */
-export function lsetxattr(path: SystemPath, name: string, value: Uint8Array): void {
-  const result = c.lsetxattr(terminated(path), name, value, value.length, 0) as number
+export function lsetxattr(path: SystemPath, name: SystemPath, value: Uint8Array): void {
+  const result = c.lsetxattr(terminated(path), terminated(name), value, value.length, 0) as number
   if (result !== 0) throw lastError('lsetxattr', path)
 }
 
 /** As `lsetxattr` on an open file. */
-export function fsetxattr(fd: number, name: string, value: Uint8Array): void {
-  check('fsetxattr', c.fsetxattr(fd, name, value, value.length, 0) as number)
+export function fsetxattr(fd: number, name: SystemPath, value: Uint8Array): void {
+  check('fsetxattr', c.fsetxattr(fd, terminated(name), value, value.length, 0) as number)
 }
 
 /** The value of an extended attribute; undefined when the file has none of that name. */

@@ -15,6 +15,7 @@ export const ENTRY_TYPES = [
 export type EntryType = (typeof ENTRY_TYPES)[number]
 
 export interface Xattr {
+  /** One character a byte (latin1): a name need not be UTF-8. */
   readonly name: string
   readonly value: Buffer
 }

@@ -46,9 +46,16 @@ export function encodeEntry(entry: ManifestEntry): string {
     record['deviceMinor'] = entry.deviceMinor
   }
   if (entry.xattrs.length > 0) {
-    record['xattrs'] = entry.xattrs.map(({ name, value }) => [name, value.toString('base64')])
+    record['xattrs'] = entry.xattrs.map(encodeXattr)
   }
   return JSON.stringify(record)
+}
+
+/** Name and value; a name that is not UTF-8 in base64, which a third member says. */
+function encodeXattr({ name, value }: Xattr): string[] {
+  const bytes = Buffer.from(name, 'latin1')
+  const text = value.toString('base64')
+  return isUtf8(bytes) ? [bytes.toString(), text] : [bytes.toString('base64'), text, 'base64']
 }
 
 function putBytes(record: Record<string, unknown>, key: string, bytes: Buffer): void {
@@ -105,25 +112,27 @@ function parseXattrs(value: unknown): readonly Xattr[] {
   if (value === undefined) return []
   if (!Array.isArray(value)) throw manifestError('extended attributes are no list')
   return (value as unknown[]).map((pair) => {
-    const [name, text] = Array.isArray(pair) ? (pair as unknown[]) : []
-    if (typeof name !== 'string' || typeof text !== 'string' || !isXattrName(name)) {
+    const [text, data, encoding] = Array.isArray(pair) ? (pair as unknown[]) : []
+    const isKnown = encoding === undefined || encoding === 'base64'
+    if (typeof text !== 'string' || typeof data !== 'string' || !isKnown) {
       throw manifestError('an extended attribute is no pair of name and value')
     }
-    const bytes = Buffer.from(text, 'base64')
+    const name = Buffer.from(text, encoding ?? 'utf8')
+    if (name.length === 0 || name.length > XATTR_NAME_MAX_BYTES || name.includes(0)) {
+      throw manifestError('an extended attribute has an impossible name')
+    }
+    const bytes = Buffer.from(data, 'base64')
     if (bytes.length > XATTR_VALUE_MAX_BYTES)
       throw manifestError('an extended attribute is too long')
-    return { name, value: bytes }
+    return { name: name.toString('latin1'), value: bytes }
   })
-}
-
-/** True for what the kernel takes as a name: 1 to 255 bytes without NUL. */
-export function isXattrName(name: string): boolean {
-  return name !== '' && !name.includes('\0') && Buffer.byteLength(name) <= XATTR_NAME_MAX_BYTES
 }
 
 function linkTargetOf(record: JsonRecord): Buffer {
   const target = bytesOf(record, 'linkTarget')
-  if (target.length === 0 || target.length > 4095 || target.includes(0)) {
+  // A symlink's text must fit PATH_MAX; a hard link's target is a path, which the entry tree checks.
+  const isTooLong = record['type'] === 'symlink' && target.length > 4095
+  if (target.length === 0 || isTooLong || target.includes(0)) {
     throw manifestError('a link target is empty, too long or contains a NUL byte')
   }
   return target

@@ -12,7 +12,7 @@ export interface PaxAttributes {
   uid?: number
   gid?: number
   mtimeNs?: bigint
-  /** By name; the bytes as the kernel gave them. */
+  /** By name, one character a byte; the values as the kernel gave them. */
   xattrs: Map<string, Buffer>
   aclAccessText?: string
   aclDefaultText?: string
@@ -137,10 +137,9 @@ export function paxSparseExtents(sparse: PaxSparse, tarOffset: number): SparseEx
   return parseSparsePairs(sparse.numbers, tarOffset)
 }
 
-/** GNU tar writes `=` and `%` inside names as %3D and %25, because `=` ends the keyword. */
+/** One character a byte. GNU tar writes `=` and `%` inside names as %3D and %25, because `=` ends the keyword. */
 function decodeXattrName(name: string): string {
-  const bytes = name.replaceAll('%3D', '=').replaceAll('%25', '%')
-  return Buffer.from(bytes, 'latin1').toString('utf8')
+  return name.replaceAll('%3D', '=').replaceAll('%25', '%')
 }
 
 function parseWhole(value: Buffer, tarOffset: number): number {

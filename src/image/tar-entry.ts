@@ -120,13 +120,7 @@ export function toEntry(
 function collectXattrs(member: TarMember, onNote: (text: string) => void): Xattr[] {
   const { pax } = member
   const xattrs: Xattr[] = []
-  for (const [name, value] of pax.xattrs) {
-    if (name.includes('\ufffd')) {
-      onNote(`Left out an attribute of ${formatBytesForPeople(member.path)}: its name is not UTF-8`)
-    } else {
-      xattrs.push({ name, value })
-    }
-  }
+  for (const [name, value] of pax.xattrs) xattrs.push({ name, value })
   const addAcl = (kind: 'access' | 'default', text: string | undefined) => {
     const name = `system.posix_acl_${kind}`
     if (text === undefined || pax.xattrs.has(name)) return
