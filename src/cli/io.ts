@@ -1,7 +1,9 @@
 // What a command may touch of the outside world; main.ts fills it from the process, tests from buffers.
 
+import { errnoOf, SiError } from '../core/core.ts'
+
 export interface OutputStream {
-  write(text: string): unknown
+  write(data: string | Uint8Array, onDone?: (error?: Error | null) => void): unknown
   readonly isTTY?: boolean
   readonly columns?: number
 }
@@ -20,4 +22,19 @@ export interface Io {
 /** Writes one JSON line to stdout. */
 export function writeJson(io: Io, value: object): void {
   io.stdout.write(`${JSON.stringify(value)}\n`)
+}
+
+/** Writes bytes to stdout and waits until they are taken. Throws outputClosed(). */
+export function writeBytes(io: Io, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    io.stdout.write(bytes, (error) => {
+      if (error === undefined || error === null) resolve()
+      else reject(errnoOf(error) === 'EPIPE' ? outputClosed(error) : error)
+    })
+  })
+}
+
+/** The reader of the result has gone, as head(1) does: nothing to complain of. */
+export function outputClosed(cause: Error): SiError {
+  return new SiError('ERR_SI_ABORTED', 'Standard output was closed', { cause })
 }

@@ -4,7 +4,7 @@ import { parseEnv } from 'node:util'
 import { errnoOf, isSiError, messageOf, SiError } from '../core/core.ts'
 import { askOnTerminal } from './ask.ts'
 import { exitCodeOf } from './exit-code.ts'
-import type { Io } from './io.ts'
+import { outputClosed, type Io } from './io.ts'
 import { runProgram, settingNames } from './program.ts'
 import { toSystemError } from './system-error.ts'
 
@@ -64,12 +64,13 @@ function cancelOnLostOutput(controller: AbortController): void {
       process.exitCode = 1
       process.stderr.write(`error: Cannot write the result: ${error.message}\n`)
     }
-    controller.abort(new SiError('ERR_SI_ABORTED', 'Standard output was closed'))
+    controller.abort(outputClosed(error))
   })
   process.stderr.on('error', () => {})
 }
 
 function printError(error: unknown): void {
+  if (isSiError(error, 'ERR_SI_ABORTED') && errnoOf(error.cause) === 'EPIPE') return
   if (isSiError(error)) {
     process.stderr.write(`error: ${error.message}\n`)
     if (error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`)

@@ -5,6 +5,7 @@ import type { Outcome } from './command.ts'
 import { createCpimageCommand } from './cpimage.ts'
 import { createDeployCommand } from './deploy.ts'
 import { createDiffimageCommand } from './diffimage.ts'
+import { createExportimageCommand } from './exportimage.ts'
 import { createGetimageCommand } from './getimage.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
@@ -53,6 +54,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createCpimageCommand(io),
     createMvimageCommand(io),
     createVerifyimageCommand(io, outcome),
+    createExportimageCommand(io),
     createRmimageCommand(io),
     createCaCommand(io),
     createDiffimageCommand(io),
