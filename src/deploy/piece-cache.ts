@@ -5,7 +5,7 @@ import { closeSync, constants, openSync, read, readSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { SiError } from '../core/core.ts'
-import { memfdCreate } from '../host/host.ts'
+import { isCached, memfdCreate } from '../host/host.ts'
 import type { PieceStore } from '../swarm/swarm.ts'
 import { targetError } from './target-error.ts'
 import { writeFully } from './write-fully.ts'
@@ -52,6 +52,11 @@ export function createPieceCache(options: {
     spillFd: new Int32Array(new SharedArrayBuffer(4)).fill(-1),
   }
   let isClosed = false
+  const openOnly = <T>(use: () => T | Promise<T>): Promise<T> =>
+    new Promise((resolve) => {
+      if (isClosed) throw new SiError('ERR_SI_ABORTED', 'The kept pieces are gone with the target')
+      resolve(use())
+    })
   return {
     share,
     openSpill(directory) {
@@ -65,7 +70,14 @@ export function createPieceCache(options: {
         throw targetError(path, error)
       }
     },
-    read: (piece, offset, into) => readFully(place(share, piece), offset, into),
+    locate: (piece, offset, lengthBytes) =>
+      openOnly(() => {
+        const { fd, position } = place(share, piece)
+        const isMemory = fd === share.memoryFd
+        const span = { fd, positionBytes: position + offset, lengthBytes, isMemory }
+        return isMemory || isCached(fd, span) ? [span] : undefined
+      }),
+    read: (piece, offset, into) => openOnly(() => readFully(place(share, piece), offset, into)),
     close() {
       if (!isClosed) {
         isClosed = true

@@ -1,13 +1,10 @@
 // System calls that Node lacks, through koffi. Every function is synchronous, takes paths as bytes or
 // text (so names that are not UTF-8 survive) and throws an error that looks like Node's own:
 // `code` is the errno's name, `syscall` the call. See man 2 of each call.
-import { getSystemErrorMap } from 'node:util'
-import koffi from 'koffi'
-import { asBuffer } from '../core/core.ts'
+import { check, lastError, libc, systemError, type SystemPath } from './libc.ts'
 
-export type SystemPath = string | Uint8Array
+export { type SystemPath } from './libc.ts'
 
-const libc = koffi.load(null) // the C library that this process has loaded anyway
 const c = {
   lsetxattr: libc.func(
     'int lsetxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)',
@@ -28,7 +25,6 @@ const c = {
   flock: libc.func('int flock(int, int)'),
   pipe2: libc.func('int pipe2(_Out_ int *, int)'),
   fcntl: libc.func('int fcntl(int, int, ...)'),
-  setsockopt: libc.func('int setsockopt(int, int, int, const int *, uint32_t)'),
 }
 
 const AT_FDCWD = -100
@@ -39,8 +35,6 @@ const MFD_CLOEXEC = 1
 const F_DUPFD_CLOEXEC = 1030
 const F_SETPIPE_SZ = 1031
 const LOCK_NB = 4
-const IPPROTO_TCP = 6
-const TCP_NOTSENT_LOWAT = 25
 const EIO = 5
 const SYNC_FILE_RANGE_WRITE = 2
 const XATTR_FIRST_GUESS_BYTES = 4096
@@ -175,14 +169,6 @@ export function pipe(bufferBytes: number): { readonly readFd: number; readonly w
   return { readFd, writeFd }
 }
 
-/**
- * The kernel takes no more for this TCP socket while so much waits to be sent (tcp(7),
- * TCP_NOTSENT_LOWAT); what is under way does not count. A kernel without the option keeps its default.
- */
-export function limitUnsent(fd: number, unsentBytes: number): void {
-  c.setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, new Int32Array([unsentBytes]), 4)
-}
-
 /** Another descriptor (close-on-exec) for the same open file or socket (fcntl(2), F_DUPFD_CLOEXEC). */
 export function duplicate(fd: number): number {
   return check('fcntl', c.fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0) as number)
@@ -233,35 +219,4 @@ function terminated(path: SystemPath): Buffer {
   const withNul = Buffer.alloc(bytes.length + 1)
   withNul.set(bytes)
   return withNul
-}
-
-function check(syscall: string, result: number): number {
-  if (result < 0) throw lastError(syscall)
-  return result
-}
-
-function lastError(syscall: string, path?: SystemPath): NodeJS.ErrnoException {
-  return systemError(syscall, koffi.errno(), path)
-}
-
-function systemError(syscall: string, errno: number, path?: SystemPath): NodeJS.ErrnoException {
-  const [code, words] = getSystemErrorMap().get(-errno) ?? [
-    nameOfErrno(errno),
-    'system call failed',
-  ]
-  const text = path === undefined || typeof path === 'string' ? path : asBuffer(path).toString()
-  const message = `${code}: ${words}, ${syscall}${text === undefined ? '' : ` '${text}'`}`
-  const error: NodeJS.ErrnoException = Object.assign(new Error(message), {
-    errno: -errno,
-    code,
-    syscall,
-  })
-  if (text !== undefined) error.path = text
-  return error
-}
-
-/** libuv does not know every errno; koffi knows the rest. */
-function nameOfErrno(errno: number): string {
-  const found = Object.entries(koffi.os.errno).find(([, number]) => number === errno)
-  return found?.[0] ?? `E${errno}`
 }

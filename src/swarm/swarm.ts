@@ -11,7 +11,8 @@ import { createLocalDiscovery, type LocalDiscovery } from './discovery/local-dis
 import { createPeerId, type Handshake } from './wire/handshake.ts'
 import { createLanes } from './lanes/lanes.ts'
 import { PeerListener } from './connection/listener.ts'
-import { descriptorOf, localSockets } from './connection/peer-socket.ts'
+import { localSockets } from './connection/peer-socket.ts'
+import { descriptorOf } from './connection/socket-descriptor.ts'
 import { systemSurroundings } from './surroundings.ts'
 import { type AddTorrent, type Torrent } from './torrent-handle.ts'
 import { TorrentSession } from './torrent-session.ts'
@@ -21,7 +22,7 @@ export { type Role } from './wire/extension.ts'
 export { createPiecePool, type PiecePool, type PiecePoolOptions } from './pieces/piece-pool.ts'
 export { servePieces, type PieceHandlers } from './pieces/serve-pieces.ts'
 export { createSlab, type Slab } from './pieces/slab.ts'
-export { openFileStore, type PieceStore } from './pieces/store.ts'
+export { openFileStore, type FileSpan, type PieceStore } from './pieces/store.ts'
 export {
   type AddTorrent,
   type PeerStats,

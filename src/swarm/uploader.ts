@@ -1,13 +1,17 @@
-// What one peer has asked us for, and the sending of it. Invariant: at most two buffers per peer are
-// being read or sent, so a peer is served as fast as it reads and not a byte faster. Requests that lie
-// side by side are read at once; a long one is read and sent in parts.
+// What one peer has asked us for, and the sending of it. Invariant: at most two parts per peer are being
+// read or sent, so a peer is served as fast as it reads and not a byte faster; close() waits for all that
+// uses the store. Requests that lie side by side are read at once; a long one is read and sent in parts.
+// What lies in memory in a file is not read at all: the kernel sends it from there.
 import { type Connection, type PayloadPart } from './connection/connection.ts'
-import { type PieceStore } from './pieces/store.ts'
+import { type FileSpan, type PieceStore } from './pieces/store.ts'
 import { type UploadBuffers } from './pieces/upload-buffers.ts'
 import { isSameRange, type BlockRange } from './wire/wire.ts'
 
-/** One buffer is read while the other is in the socket. */
-const BUFFERS_PER_PEER = 2
+/** One is read while the other is in the socket. */
+const PARTS_PER_PEER = 2
+
+/** Less is copied sooner than asked for. */
+const MIN_FILE_BYTES = 64 * 1024
 
 export interface UploaderOptions {
   readonly connection: Connection
@@ -23,7 +27,8 @@ export class Uploader {
   readonly #options: UploaderOptions
   readonly #queue: BlockRange[] = []
   #queuedBytes = 0
-  #buffersInUse = 0
+  #partsUnderWay = 0
+  #filesUnderWay = 0
   #wake: (() => void) | undefined
   #running: Promise<void> | undefined
   #isClosed = false
@@ -62,12 +67,17 @@ export class Uploader {
     return this.#queue.splice(0)
   }
 
-  /** Resolves when no read is under way: the store may be closed then. */
+  /** For a closed connection. Resolves when nothing is read or sent from the store: it may be closed then. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.clear()
     this.#wake?.()
     await this.#running
+    while (this.#filesUnderWay > 0) await this.#partDone()
+  }
+
+  #partDone(): Promise<void> {
+    return new Promise((resolve) => (this.#wake = resolve))
   }
 
   async #run(): Promise<void> {
@@ -96,35 +106,68 @@ export class Uploader {
     return batch
   }
 
-  /** Reads and sends one part; false when the connection cannot go on. */
+  /** Sends one part; false when the connection cannot go on. */
   async #sendPart(part: UploadPart): Promise<boolean> {
-    const { store, buffers, connection, onSent, onReadError } = this.#options
-    while (this.#buffersInUse >= BUFFERS_PER_PEER) {
-      await new Promise<void>((resolve) => (this.#wake = resolve))
-    }
-    this.#buffersInUse++
-    const buffer = await buffers.acquire()
-    const release = () => {
-      buffers.release(buffer)
-      this.#buffersInUse--
-      this.#wake?.()
-    }
-    const payload = buffer.bytes.subarray(0, part.range.lengthBytes)
+    const { connection, onReadError } = this.#options
+    while (this.#partsUnderWay >= PARTS_PER_PEER) await this.#partDone()
+    if (this.#isClosed) return false
+    this.#partsUnderWay++
     try {
-      await store.read(part.range.pieceIndex, part.range.offsetBytes, payload)
+      const spans = await this.#locate(part)
+      if (spans === undefined) await this.#sendRead(part)
+      else this.#sendFiles(part, spans)
     } catch (error) {
-      release()
+      this.#partsUnderWay--
       if (!this.#isClosed) onReadError(error, part.range)
       return false
+    }
+    return !connection.isClosed
+  }
+
+  async #locate({ range, starts }: UploadPart): Promise<readonly FileSpan[] | undefined> {
+    const { pieceIndex, offsetBytes, lengthBytes } = range
+    if (starts.length > 1 || lengthBytes < MIN_FILE_BYTES) return undefined
+    return await this.#options.store.locate(pieceIndex, offsetBytes, lengthBytes)
+  }
+
+  #sendFiles(part: UploadPart, spans: readonly FileSpan[]): void {
+    const { connection, onReadError } = this.#options
+    this.#filesUnderWay++
+    connection.sendFiles(part.starts[0], spans, {
+      endsMessage: part.endsMessage,
+      onSent: (error) => {
+        this.#filesUnderWay--
+        if (error !== undefined && !this.#isClosed) onReadError(error, part.range)
+        this.#onSent(part)
+      },
+    })
+  }
+
+  /** Reads a part into a buffer and sends it from there. */
+  async #sendRead(part: UploadPart): Promise<void> {
+    const { store, buffers, connection } = this.#options
+    const buffer = await buffers.acquire()
+    try {
+      const payload = buffer.bytes.subarray(0, part.range.lengthBytes)
+      await store.read(part.range.pieceIndex, part.range.offsetBytes, payload)
+    } catch (error) {
+      buffers.release(buffer)
+      throw error
     }
     connection.sendPayload(buffer, framed(part), {
       endsMessage: part.endsMessage,
       onSent: () => {
-        release()
-        if (!connection.isClosed) onSent(payload.length)
+        buffers.release(buffer)
+        this.#onSent(part)
       },
     })
-    return !connection.isClosed
+  }
+
+  #onSent(part: UploadPart): void {
+    this.#partsUnderWay--
+    this.#wake?.()
+    const { connection, onSent } = this.#options
+    if (!connection.isClosed) onSent(part.range.lengthBytes)
   }
 }
 

@@ -76,7 +76,12 @@ async function join(): Promise<{ swarm: Swarm; torrent: Torrent; pool: PiecePool
   const slots = Math.max(4, Math.floor(SLAB_BYTES / pieceLengthBytes))
   const slab = createSlab({ slotBytes: pieceLengthBytes, slots })
   const pool = values.discard ? discardingPool(slab) : await writingPool(slab)
-  const store = { read: () => Promise.reject(new Error('Nobody asks')), close: async () => {} }
+  const none = () => Promise.resolve(undefined)
+  const store = {
+    locate: none,
+    read: () => Promise.reject(new Error('Nobody asks')),
+    close: async () => {},
+  }
   const swarm = await createSwarm({ host: HOST, port: 0, role: 'node', lanes })
   const have = new Bitfield(pieceCount)
   const torrent = swarm.add({ metainfo, trackers: [], peers: values.peer, store, have, pool })

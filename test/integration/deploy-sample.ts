@@ -112,6 +112,7 @@ export async function seedSample(
   const gate = Promise.withResolvers<void>()
   const served = new Set<number>()
   const store: PieceStore = {
+    locate: () => Promise.resolve(undefined),
     async read(piece, offset, into) {
       const isPack = piece >= imageFilesOf(metainfo).pack.firstPiece
       if (isPack && !served.has(piece) && served.size >= stopAfterPieces) await gate.promise

@@ -7,7 +7,7 @@ import { createPeerId, decodeHandshake, encodeHandshake } from '../../src/swarm/
 import { encodeMessage, encodePieceHead } from '../../src/swarm/wire/wire.ts'
 import { failOnLeaks } from './descriptors.ts'
 import { startFakePeer } from './fake-peer.ts'
-import { createLab, startTracker, until, within, type Lab } from './swarm-lab.ts'
+import { createLab, nowhere, startTracker, until, within, type Lab } from './swarm-lab.ts'
 
 failOnLeaks()
 
@@ -179,6 +179,7 @@ test(
     await using lab = await lab16()
     const first = await lab.seed({
       store: (store) => ({
+        locate: nowhere,
         read: (index, offset, into) =>
           index % 2 === 0
             ? Promise.reject(new Error('disk error'))

@@ -77,6 +77,9 @@ export interface Getter extends Member {
   file(): Promise<Buffer>
 }
 
+/** For stores that are read. */
+export const nowhere: PieceStore['locate'] = () => Promise.resolve(undefined)
+
 /** Noise that is the same every time. */
 export function noise(sizeBytes: number, seed = 1): Buffer {
   const bytes = Buffer.alloc(sizeBytes)
@@ -211,6 +214,7 @@ export async function startGetter(
   const pool = createPiecePool({ entry, workerData, threads: options.threads ?? 1, slab })
   const handle = await open(path, 'r')
   const store: PieceStore = {
+    locate: nowhere,
     async read(pieceIndex, offset, into) {
       await handle.read(into, 0, into.length, pieceIndex * metainfo.pieceLengthBytes + offset)
     },

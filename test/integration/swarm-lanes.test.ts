@@ -10,7 +10,7 @@ import { run } from '../../src/host/host.ts'
 import { type PieceStore } from '../../src/swarm/swarm.ts'
 import { encodeMetainfo } from '../../src/torrent/torrent.ts'
 import { failOnLeaks } from './descriptors.ts'
-import { createLab, startTracker, until, within, type Member } from './swarm-lab.ts'
+import { createLab, nowhere, startTracker, until, within, type Member } from './swarm-lab.ts'
 
 const LIMIT = { timeout: 60_000 }
 const MIB = 2 ** 20
@@ -20,6 +20,7 @@ failOnLeaks()
 /** A store that reads no faster than this. */
 function slowStore(delayMs: number): (store: PieceStore) => PieceStore {
   return (store) => ({
+    locate: nowhere,
     async read(pieceIndex, offset, into) {
       await new Promise((resolve) => setTimeout(resolve, delayMs))
       await store.read(pieceIndex, offset, into)
@@ -31,6 +32,7 @@ function slowStore(delayMs: number): (store: PieceStore) => PieceStore {
 /** A store that lies in every block it reads. */
 function lyingStore(store: PieceStore): PieceStore {
   return {
+    locate: nowhere,
     async read(pieceIndex, offset, into) {
       await store.read(pieceIndex, offset, into)
       into[0] = (into[0] ?? 0) ^ 1

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { isSiError } from '../../src/core/core.ts'
 import { type PieceStore } from '../../src/swarm/swarm.ts'
 import { failOnLeaks } from './descriptors.ts'
-import { createLab, until, within } from './swarm-lab.ts'
+import { createLab, nowhere, until, within } from './swarm-lab.ts'
 
 failOnLeaks()
 
@@ -13,6 +13,7 @@ const LIMIT = { timeout: 60_000 }
 /** A store that reads no faster than this. */
 function slowStore(delayMs: number): (store: PieceStore) => PieceStore {
   return (store) => ({
+    locate: nowhere,
     async read(pieceIndex, offset, into) {
       await new Promise((resolve) => setTimeout(resolve, delayMs))
       await store.read(pieceIndex, offset, into)
@@ -64,6 +65,7 @@ test('swarm: a liar is dropped and the download completes', LIMIT, async () => {
   await using liar = await lab.seed({
     role: 'node',
     store: (store) => ({
+      locate: nowhere,
       async read(pieceIndex, offset, into) {
         await store.read(pieceIndex, offset, into)
         into[0] = (into[0] ?? 0) ^ 1
@@ -86,6 +88,7 @@ test('swarm: a liar is found among several contributors of the same pieces', LIM
   await using liar = await lab.seed({
     role: 'node',
     store: (store) => ({
+      locate: nowhere,
       async read(pieceIndex, offset, into) {
         await slowStore(30)(store).read(pieceIndex, offset, into)
         into.fill(0, 5, 10)

@@ -75,6 +75,10 @@ export function createHollowPool(
 /** Reads at once. */
 export function createHollowStore(time: VirtualTime): PieceStore {
   return {
+    locate() {
+      time.expectPromises()
+      return Promise.resolve(undefined)
+    },
     read() {
       time.expectPromises()
       return Promise.resolve()

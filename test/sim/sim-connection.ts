@@ -124,6 +124,10 @@ export class SimConnection implements Connection {
     if (!this.#flow.isActive) this.#pump()
   }
 
+  sendFiles(): void {
+    throw new Error('The simulation has no files')
+  }
+
   /** `arrive` is a step of the other end. */
   #post(arrive: () => void): void {
     if (this.#isClosed) return

@@ -6,6 +6,7 @@ import { type Handshake } from '../wire/handshake.ts'
 import { type SlotPlace } from '../pieces/block-table.ts'
 import { type PeerSink } from './intake.ts'
 import { type Slab } from '../pieces/slab.ts'
+import { type FileSpan } from '../pieces/store.ts'
 import { type UploadBuffer } from '../pieces/upload-buffers.ts'
 import { type BlockRange, type WireLimits, type WireMessage } from '../wire/wire.ts'
 
@@ -26,8 +27,11 @@ export interface PayloadPart {
 export interface SendOptions {
   /** False: the rest of a piece message follows with the next call; no message may come between. */
   readonly endsMessage: boolean
-  /** The kernel has all of it, or it can never be sent; until then the buffer must not change. */
-  readonly onSent: () => void
+  /**
+   * The kernel has all of it, or it can never be sent; until then the buffer must not change, and the files must
+   * stay open. With an error, a file could not be read: the connection is of no use any more and to be closed.
+   */
+  readonly onSent: (error?: Error) => void
 }
 
 export interface MessageOptions extends WireLimits {
@@ -57,6 +61,8 @@ export interface Connection {
   request(range: BlockRange, place: SlotPlace | undefined): void
   /** Sends piece messages, or parts of one, as one write. */
   sendPayload(buffer: UploadBuffer, parts: readonly PayloadPart[], options: SendOptions): void
+  /** Sends a piece message, or a part of one, that begins with `head` if there is one, out of open files. */
+  sendFiles(head: BlockRange | undefined, spans: readonly FileSpan[], options: SendOptions): void
   /** Closes at once; what is unsent is lost. Nothing is received any more. Idempotent. */
   close(error?: Error): void
 }

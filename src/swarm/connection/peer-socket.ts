@@ -1,10 +1,11 @@
 // Sockets to peers: how they are opened and set up. Invariant: all have the same options and, where
 // Node allows it, read into the buffer that their connection gives.
-import { connect, Socket, type Server } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { type Clock } from '../../core/core.ts'
 import { limitUnsent } from '../../host/host.ts'
 import { type InfoHash } from '../../torrent/torrent.ts'
 import { plainAddress, type Connection, type ConnectionOwner, type Dial } from './connection.ts'
+import { descriptorOf } from './socket-descriptor.ts'
 import { TcpConnection, type SocketReader } from './tcp-connection.ts'
 
 /** The kernel finds out about a machine that lost power this long after its last byte (and 10 s). */
@@ -74,16 +75,6 @@ export function setPeerOptions(socket: Socket): void {
   socket.setKeepAlive(true, TCP_KEEPALIVE_MS)
   const fd = descriptorOf(socket)
   if (fd !== undefined) limitUnsent(fd, KERNEL_UNSENT_BYTES)
-}
-
-/**
- * The descriptor of an open socket or listener. It is no part of Node's public interface: a version that
- * has none gets along without what needs it (the kernel's own limits, sockets on one thread).
- */
-export function descriptorOf(socket: Socket | Server): number | undefined {
-  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: unknown } | null }
-  const fd = handle?.fd
-  return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 
 /**

@@ -22,10 +22,11 @@ import {
   type Handshake,
 } from '../wire/handshake.ts'
 import { Intake, type IntakeSlots, type PeerSink } from './intake.ts'
+import { Outbox } from './outbox.ts'
+import { type FileSpan } from '../pieces/store.ts'
 import { type UploadBuffer } from '../pieces/upload-buffers.ts'
 import {
   encodeMessages,
-  encodePieceHead,
   WireDecoder,
   type BlockRange,
   type WireLimits,
@@ -67,6 +68,7 @@ export class TcpConnection implements Connection {
   #remoteHost: string
   readonly #clock: Clock
   readonly #socket: Socket
+  readonly #outbox: Outbox
   #owner: ConnectionOwner
   #decoder: WireDecoder | undefined
   #intake: Intake | undefined
@@ -75,10 +77,6 @@ export class TcpConnection implements Connection {
   #handshakeBytes = 0
   #early: Buffer | undefined
   #isClosed = false
-  /** A part of a piece message was sent, its end was not: messages wait. */
-  #isAmidMessage = false
-  readonly #held: Uint8Array[] = []
-  #heldBytes = 0
   #error: Error | undefined
   #lastReceivedMs: number
   #lastSentMs: number
@@ -101,6 +99,7 @@ export class TcpConnection implements Connection {
       },
     }
     this.#socket = setup.open({ onread, onChunk: (chunk) => this.#receive(chunk) })
+    this.#outbox = new Outbox(this.#socket, this.#encryption)
     this.#socket.on('connect', () => {
       this.#remoteHost = plainAddress(this.#socket.remoteAddress) ?? setup.host
     })
@@ -139,18 +138,13 @@ export class TcpConnection implements Connection {
   }
 
   sendPayload(buffer: UploadBuffer, parts: readonly PayloadPart[], options: SendOptions): void {
-    if (this.#isClosed) return options.onSent()
-    const last = parts.length - 1
     this.#lastSentMs = this.#clock.monotonicMs()
-    this.#socket.cork()
-    parts.forEach(({ head, fromBytes, lengthBytes }, index) => {
-      if (head !== undefined) this.#put(encodePieceHead(head))
-      const bytes = buffer.bytes.subarray(fromBytes, fromBytes + lengthBytes)
-      this.#put(bytes, index === last ? () => options.onSent() : undefined)
-    })
-    this.#isAmidMessage = !options.endsMessage
-    if (options.endsMessage) this.#release()
-    this.#socket.uncork()
+    this.#outbox.sendPayload(buffer, parts, options)
+  }
+
+  sendFiles(head: BlockRange | undefined, spans: readonly FileSpan[], options: SendOptions): void {
+    this.#lastSentMs = this.#clock.monotonicMs()
+    this.#outbox.sendFiles(head, spans, options)
   }
 
   get remoteHost(): string {
@@ -174,6 +168,7 @@ export class TcpConnection implements Connection {
     this.#isClosed = true
     this.#error ??= error
     this.#decoder?.stop()
+    this.#outbox.close()
     this.#socket.destroy()
   }
 
@@ -190,26 +185,10 @@ export class TcpConnection implements Connection {
   write(bytes: Uint8Array): void {
     if (this.#isClosed) return
     this.#lastSentMs = this.#clock.monotonicMs()
-    if (this.#isAmidMessage) this.#hold(bytes)
-    else this.#put(bytes)
-    if (this.#socket.writableLength + this.#heldBytes > MAX_UNSENT_BYTES) {
+    this.#outbox.write(bytes)
+    if (this.#outbox.unsentBytes > MAX_UNSENT_BYTES) {
       this.close(new SiError('ERR_SI_PROTOCOL', 'Peer does not read what it is sent'))
     }
-  }
-
-  /** Everything that is sent goes through here, in the order of the wire. */
-  #put(bytes: Uint8Array, onSent?: () => void): void {
-    this.#socket.write(this.#encryption?.send(bytes) ?? bytes, onSent)
-  }
-
-  #hold(bytes: Uint8Array): void {
-    this.#held.push(bytes)
-    this.#heldBytes += bytes.length
-  }
-
-  #release(): void {
-    for (const bytes of this.#held.splice(0)) this.#put(bytes)
-    this.#heldBytes = 0
   }
 
   #receive(received: Uint8Array): void {
@@ -248,6 +227,7 @@ export class TcpConnection implements Connection {
 
   #finish(): void {
     this.#isClosed = true
-    this.#owner.onClose(this.#error)
+    this.#outbox.close()
+    this.#outbox.whenIdle(() => this.#owner.onClose(this.#error))
   }
 }

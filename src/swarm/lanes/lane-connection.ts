@@ -16,6 +16,7 @@ import { decodeHandshake, encodeHandshake, type Handshake } from '../wire/handsh
 import { type PayloadCount, type PeerSink, type ReceivedBlocks } from '../connection/intake.ts'
 import { type LinkCommands, type LinkEvents } from './lane-protocol.ts'
 import { type Slab } from '../pieces/slab.ts'
+import { type FileSpan } from '../pieces/store.ts'
 import { type UploadBuffer } from '../pieces/upload-buffers.ts'
 import { decodeMessage, encodeMessages, type BlockRange, type WireMessage } from '../wire/wire.ts'
 
@@ -46,7 +47,7 @@ export class LaneConnection implements Connection, LinkEvents {
   #owner: ConnectionOwner
   #way: LaneWay | undefined
   #sink: PeerSink | undefined
-  readonly #unsent: (() => void)[] = []
+  readonly #unsent: SendOptions['onSent'][] = []
   #isClosed = false
   #error: Error | undefined
   #lastReceivedMs: number
@@ -113,6 +114,13 @@ export class LaneConnection implements Connection, LinkEvents {
     commands.sendPayload(buffer.index, parts, options.endsMessage)
   }
 
+  sendFiles(head: BlockRange | undefined, spans: readonly FileSpan[], options: SendOptions): void {
+    const commands = this.#command()
+    if (commands === undefined) return options.onSent()
+    this.#unsent.push(options.onSent)
+    commands.sendFiles(head, spans, options.endsMessage)
+  }
+
   close(error?: Error): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -159,8 +167,8 @@ export class LaneConnection implements Connection, LinkEvents {
     this.#receive((sink) => sink?.onDrained())
   }
 
-  onSent(): void {
-    this.#unsent.shift()?.()
+  onSent(error: Error | undefined): void {
+    this.#unsent.shift()?.(error)
   }
 
   onClosed(error: Error | undefined): void {

@@ -11,6 +11,7 @@ import {
   type PeerSink,
   type ReceivedBlocks,
 } from '../connection/intake.ts'
+import { type FileSpan } from '../pieces/store.ts'
 import { type Talker } from './lane-pressure.ts'
 import { type Adoption, type LinkCommands, type LinkEvents } from './lane-protocol.ts'
 import { TcpConnection } from '../connection/tcp-connection.ts'
@@ -65,12 +66,22 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
   sendPayload(bufferIndex: number, parts: readonly PayloadPart[], endsMessage: boolean): void {
     this.#connection.sendPayload(this.#setup.buffer(bufferIndex), parts, {
       endsMessage,
-      onSent: () => {
-        if (this.#connection.isClosed) return // the end of the connection tells of all at once
-        this.#setup.events.onSent()
-        this.#setup.onTold()
-      },
+      onSent: (error) => this.#tellSent(error),
     })
+  }
+
+  sendFiles(head: BlockRange | undefined, spans: readonly FileSpan[], endsMessage: boolean): void {
+    this.#connection.sendFiles(head, spans, {
+      endsMessage,
+      onSent: (error) => this.#tellSent(error),
+    })
+  }
+
+  #tellSent(error: Error | undefined): void {
+    if (this.#connection.isClosed) return // the end of the connection tells of all at once
+    this.#setup.events.onSent(error)
+    this.#setup.onTold()
+    if (error !== undefined) this.#connection.close()
   }
 
   close(): void {

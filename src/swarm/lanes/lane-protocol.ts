@@ -7,6 +7,7 @@ import { type SlotPlace } from '../pieces/block-table.ts'
 import { type PayloadPart } from '../connection/connection.ts'
 import { type PayloadCount, type PeerSink, type ReceivedBlocks } from '../connection/intake.ts'
 import { BatchReader, type BatchWriter } from './lane-batch.ts'
+import { type FileSpan } from '../pieces/store.ts'
 import { packError, unpackError, type ThreadError } from '../pieces/thread-error.ts'
 import { type BlockRange, type WireLimits } from '../wire/wire.ts'
 
@@ -18,6 +19,7 @@ export interface LinkCommands {
   write(bytes: Uint8Array): void
   request(range: BlockRange, place: SlotPlace | undefined): void
   sendPayload(bufferIndex: number, parts: readonly PayloadPart[], endsMessage: boolean): void
+  sendFiles(head: BlockRange | undefined, spans: readonly FileSpan[], endsMessage: boolean): void
   close(): void
 }
 
@@ -27,8 +29,8 @@ export interface LinkEvents extends Omit<PeerSink, 'onMessage' | 'onDrained'> {
   onHandshake(bytes: Buffer): void
   /** A message as on the wire, length prefix included. */
   onEncodedMessage(bytes: Buffer): void
-  /** The oldest sendPayload() that has not been told of is done. */
-  onSent(): void
+  /** The oldest sendPayload() or sendFiles() that has not been told of is done, or has failed. */
+  onSent(error: Error | undefined): void
   /** The last event of a connection. */
   onClosed(error: Error | undefined): void
 }
@@ -41,7 +43,13 @@ const COMMAND = {
   payload: 5,
   close: 6,
   heard: 7,
+  files: 8,
 } as const
+
+/** Positions in files have two words. */
+const WORD = 2 ** 32
+
+const NO_BYTES = new Uint8Array()
 
 const EVENT = {
   handshake: 1,
@@ -98,12 +106,25 @@ export function commandWriter(batch: BatchWriter, id: number): LinkCommands {
       batch.put(COMMAND.payload, id, bufferIndex, Number(endsMessage), parts.length)
       for (const { head, fromBytes, lengthBytes } of parts) {
         batch.put(fromBytes, lengthBytes)
-        if (head === undefined) batch.put(0)
-        else batch.put(1, head.pieceIndex, head.offsetBytes, head.lengthBytes)
+        putHead(batch, head)
+      }
+    },
+    sendFiles(head, spans, endsMessage) {
+      batch.put(COMMAND.files, id, Number(endsMessage))
+      putHead(batch, head)
+      batch.put(spans.length)
+      for (const { fd, positionBytes, lengthBytes, isMemory } of spans) {
+        const high = Math.floor(positionBytes / WORD)
+        batch.put(fd, high, positionBytes % WORD, lengthBytes, Number(isMemory))
       }
     },
     close: () => batch.put(COMMAND.close, id),
   }
+}
+
+function putHead(batch: BatchWriter, head: BlockRange | undefined): void {
+  if (head === undefined) batch.put(0)
+  else batch.put(1, head.pieceIndex, head.offsetBytes, head.lengthBytes)
 }
 
 /** Who carries the commands of a batch out. */
@@ -153,6 +174,12 @@ function readCommand(code: number, batch: BatchReader, link: LinkCommands | unde
       const parts = Array.from({ length: batch.next() }, () => readPart(batch))
       return link?.sendPayload(bufferIndex, parts, endsMessage)
     }
+    case COMMAND.files: {
+      const endsMessage = batch.next() === 1
+      const head = readHead(batch)
+      const spans = Array.from({ length: batch.next() }, () => readSpan(batch))
+      return link?.sendFiles(head, spans, endsMessage)
+    }
     case COMMAND.close:
       return link?.close()
     default:
@@ -166,7 +193,17 @@ function readRange(batch: BatchReader): BlockRange {
 
 function readPart(batch: BatchReader): PayloadPart {
   const [fromBytes, lengthBytes] = [batch.next(), batch.next()]
-  return { fromBytes, lengthBytes, head: batch.next() === 1 ? readRange(batch) : undefined }
+  return { fromBytes, lengthBytes, head: readHead(batch) }
+}
+
+function readHead(batch: BatchReader): BlockRange | undefined {
+  return batch.next() === 1 ? readRange(batch) : undefined
+}
+
+function readSpan(batch: BatchReader): FileSpan {
+  const [fd, high, low] = [batch.next(), batch.next(), batch.next()]
+  const [lengthBytes, isMemory] = [batch.next(), batch.next() === 1]
+  return { fd, positionBytes: high * WORD + low, lengthBytes, isMemory }
 }
 
 /** Events of the connection `id`, written into a batch. */
@@ -189,10 +226,13 @@ export function eventWriter(batch: BatchWriter, id: number): LinkEvents {
     onPayload: ({ bytes, usedBytes, wastedBytes }) =>
       batch.put(EVENT.payload, id, bytes, usedBytes, wastedBytes),
     onPayloadEnd: () => batch.put(EVENT.payloadEnd, id),
-    onSent: () => batch.put(EVENT.sent, id),
+    onSent(error) {
+      batch.put(EVENT.sent, id)
+      putError(batch, error)
+    },
     onClosed(error) {
       batch.put(EVENT.closed, id)
-      batch.putBytes(error === undefined ? new Uint8Array() : encodeError(error))
+      putError(batch, error)
     },
   }
 }
@@ -238,8 +278,10 @@ function readEvent(code: number, batch: BatchReader, link: LinkEvents | undefine
     }
     case EVENT.payloadEnd:
       return link?.onPayloadEnd()
-    case EVENT.sent:
-      return link?.onSent()
+    case EVENT.sent: {
+      const error = decodeError(batch.nextBytes())
+      return link?.onSent(error)
+    }
     case EVENT.closed: {
       const error = decodeError(batch.nextBytes())
       return link?.onClosed(error)
@@ -260,6 +302,10 @@ function readPayload(batch: BatchReader): PayloadCount {
 
 /** Errors of ours keep their code and hint; those of the system stay what they are: not ours. */
 type PackedError = { readonly ours: ThreadError } | { readonly message: string }
+
+function putError(batch: BatchWriter, error: Error | undefined): void {
+  batch.putBytes(error === undefined ? NO_BYTES : encodeError(error))
+}
 
 function encodeError(error: Error): Buffer {
   const packed: PackedError =

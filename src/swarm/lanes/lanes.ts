@@ -11,11 +11,11 @@ import { LaneConnection } from './lane-connection.ts'
 import { type Adoption } from './lane-protocol.ts'
 import {
   acceptPeer,
-  descriptorOf,
   dialPeer,
   setPeerOptions,
   type PeerSockets,
 } from '../connection/peer-socket.ts'
+import { descriptorOf } from '../connection/socket-descriptor.ts'
 import { type UploadBuffers } from '../pieces/upload-buffers.ts'
 
 export interface LanesOptions {

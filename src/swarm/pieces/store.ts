@@ -3,11 +3,31 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf, SiError } from '../../core/core.ts'
-import { fileRanges, type Metainfo } from '../../torrent/torrent.ts'
+import { isCached } from '../../host/host.ts'
+import { fileRanges, type FileRange, type Metainfo } from '../../torrent/torrent.ts'
+
+/** Bytes of an open file. */
+export interface FileSpan {
+  readonly fd: number
+  readonly positionBytes: number
+  readonly lengthBytes: number
+  /** Of a file that is nothing but memory. */
+  readonly isMemory: boolean
+}
 
 export interface PieceStore {
+  /**
+   * Where bytes of a piece lie in files, in order, if all of them are in memory now and can be sent from there;
+   * who is told counts as having read them. Undefined: read() them. Rejects as read() does.
+   */
+  locate(
+    pieceIndex: number,
+    offset: number,
+    lengthBytes: number,
+  ): Promise<readonly FileSpan[] | undefined>
   /** Fills `into` from `offset` within the piece. Rejects when the bytes cannot be had. */
   read(pieceIndex: number, offset: number, into: Uint8Array): Promise<void>
+  /** Nothing is read, and nothing sent from a place that locate() told, any more. Idempotent. */
   close(): Promise<void>
 }
 
@@ -31,6 +51,11 @@ export async function openFileStore(metainfo: Metainfo, directory: string): Prom
     throw error
   }
   return {
+    locate(pieceIndex, offset, lengthBytes) {
+      const start = pieceIndex * metainfo.pieceLengthBytes + offset
+      const ranges = fileRanges(metainfo.files, start, lengthBytes)
+      return Promise.resolve(cachedSpans(handles, ranges))
+    },
     async read(pieceIndex, offset, into) {
       if (isClosed) throw new SiError('ERR_SI_ABORTED', 'The seeded files are closed')
       const start = pieceIndex * metainfo.pieceLengthBytes + offset
@@ -45,6 +70,22 @@ export async function openFileStore(metainfo: Metainfo, directory: string): Prom
     },
     close: closeAll,
   }
+}
+
+/** Undefined when one of the ranges is a pad, or not in memory. */
+function cachedSpans(
+  handles: readonly (FileHandle | undefined)[],
+  ranges: readonly FileRange[],
+): FileSpan[] | undefined {
+  const spans: FileSpan[] = []
+  for (const { fileIndex, offsetBytes: positionBytes, lengthBytes } of ranges) {
+    const fd = handles[fileIndex]?.fd
+    if (fd === undefined) return undefined
+    const span = { fd, positionBytes, lengthBytes, isMemory: false }
+    if (!isCached(fd, span)) return undefined
+    spans.push(span)
+  }
+  return spans
 }
 
 async function openFile(path: string, file: { readonly lengthBytes: number }): Promise<FileHandle> {

@@ -74,6 +74,11 @@ export class Encryption {
     return Buffer.alloc(0)
   }
 
+  /** What is sent and received is not what goes over the socket. */
+  get isCiphering(): boolean {
+    return this.#agreement?.ciphers !== undefined
+  }
+
   /** What is to be sent → how it goes to the socket: the same memory when payload is plain. */
   send(bytes: Uint8Array): Uint8Array {
     const ciphers = this.#agreement?.ciphers

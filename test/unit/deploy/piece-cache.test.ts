@@ -31,7 +31,7 @@ test('a cache gives pieces back, from memory and from the unlinked file beyond i
     readPieceSync(cache.share, index, start)
     assert.deepEqual(start, piece(index).subarray(0, 50))
   }
-  assert.throws(() => cache.read(1, 0, Buffer.alloc(1)), { code: 'ERR_SI_INTERNAL' })
+  await assert.rejects(cache.read(1, 0, Buffer.alloc(1)), { code: 'ERR_SI_INTERNAL' })
   await cache.close()
   await cache.close()
 })

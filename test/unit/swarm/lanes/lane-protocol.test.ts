@@ -41,6 +41,13 @@ const part = record({
   lengthBytes: word,
 })
 
+const span = record({
+  fd: word,
+  positionBytes: fc.maxSafeNat(),
+  lengthBytes: word,
+  isMemory: fc.boolean(),
+})
+
 /** One call of each kind of command or event. */
 function calls<T extends object>(arbitraries: {
   readonly [Name in keyof T]: fc.Arbitrary<readonly unknown[]>
@@ -56,6 +63,11 @@ const COMMANDS = calls<LinkCommands>({
   write: fc.tuple(bytes),
   request: fc.tuple(range, fc.option(record({ slot: word, generation: word }), { nil: undefined })),
   sendPayload: fc.tuple(word, fc.array(part, { maxLength: 5 }), fc.boolean()),
+  sendFiles: fc.tuple(
+    fc.option(range, { nil: undefined }),
+    fc.array(span, { maxLength: 5 }),
+    fc.boolean(),
+  ),
   close: fc.constant([]),
 })
 
@@ -66,7 +78,7 @@ const EVENTS = calls<LinkEvents>({
   onBlocks: fc.tuple(record({ pieceIndex: word, generation: word, first: word, end: word })),
   onPayload: fc.tuple(record({ bytes: word, usedBytes: word, wastedBytes: word })),
   onPayloadEnd: fc.constant([]),
-  onSent: fc.constant([]),
+  onSent: fc.constant([undefined]),
   onClosed: fc.constant([undefined]),
 })
 
@@ -124,13 +136,13 @@ test('what is meant for a connection that has ended is passed over', () => {
   gone.onEncodedMessage(Buffer.from('lost'))
   gone.onPayloadBegin({ pieceIndex: 1, offsetBytes: 2, lengthBytes: 3 }, true)
   gone.onClosed(new Error('lost'))
-  eventWriter(batch, 2).onSent()
+  eventWriter(batch, 2).onSent(undefined)
   writeMark(batch)
   readEvents(batch.take(), {
     mark: () => seen.push(['mark']),
     find: (id) => (id === 2 ? recorder(seen) : undefined),
   })
-  assert.deepEqual(seen, [['onSent'], ['mark']])
+  assert.deepEqual(seen, [['onSent', undefined], ['mark']])
   commandWriter(batch, 1).write(Buffer.from('lost'))
   commandWriter(batch, 1).sendPayload(1, [{ head: undefined, fromBytes: 0, lengthBytes: 9 }], true)
   const infoHashes = [parseInfoHash('ab'.repeat(20)), parseInfoHash('01'.repeat(20))]

@@ -14,7 +14,7 @@ import {
   type LinkEvents,
 } from '../../../../src/swarm/lanes/lane-protocol.ts'
 import { LaneSockets } from '../../../../src/swarm/lanes/lane-sockets.ts'
-import { descriptorOf } from '../../../../src/swarm/connection/peer-socket.ts'
+import { descriptorOf } from '../../../../src/swarm/connection/socket-descriptor.ts'
 import { createSlab } from '../../../../src/swarm/swarm.ts'
 import { createUploadBuffers } from '../../../../src/swarm/pieces/upload-buffers.ts'
 import { encodeMessage, encodePieceHead } from '../../../../src/swarm/wire/wire.ts'

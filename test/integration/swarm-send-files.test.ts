@@ -1,0 +1,288 @@
+// Payload that the kernel sends out of open files: the order of bytes on real sockets, readers that stop,
+// files that fail, and that no file is closed while it is being sent.
+import assert from 'node:assert/strict'
+import { closeSync, openSync } from 'node:fs'
+import { connect } from 'node:net'
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { Outbox } from '../../src/swarm/connection/outbox.ts'
+import { type FileSpan, type PieceStore } from '../../src/swarm/swarm.ts'
+import { parseEndpoint } from '../../src/swarm/connection/connection.ts'
+import { encodeExtensionHandshake } from '../../src/swarm/wire/extension.ts'
+import { createPeerId, encodeHandshake } from '../../src/swarm/wire/handshake.ts'
+import { encodeMessage, encodePieceHead, type BlockRange } from '../../src/swarm/wire/wire.ts'
+import { kernelTellsCached } from '../lab/page-cache.ts'
+import { failOnLeaks } from './descriptors.ts'
+import { connectRawPeer, connectSockets, readExactly, type RawPeer } from './raw-peer.ts'
+import { createLab, noise, until, within } from './swarm-lab.ts'
+
+const LIMIT = { timeout: 60_000 }
+const MIB = 2 ** 20
+const HAVE = { type: 'have', pieceIndex: 7 } as const
+const CHOKE = { type: 'choke' } as const
+
+const directory = await mkdtemp(join(tmpdir(), 'si-send-'))
+after(() => rm(directory, { recursive: true }))
+
+/** More than the kernel's buffers of a loopback connection hold. */
+const content = noise(24 * MIB)
+const path = join(directory, 'content')
+await writeFile(path, content)
+
+failOnLeaks()
+
+function openContent() {
+  const fd = openSync(path, 'r')
+  const span = (positionBytes: number, lengthBytes: number): FileSpan => ({
+    ...{ fd, positionBytes, lengthBytes, isMemory: false },
+  })
+  return { fd, span, [Symbol.dispose]: () => closeSync(fd) }
+}
+
+const rangeOf = (lengthBytes: number): BlockRange => ({
+  pieceIndex: 1,
+  offsetBytes: 0,
+  lengthBytes,
+})
+
+/** Sends all of the content as one message, in parts of 1 MiB; tells which parts were sent. */
+function sendContent({ connection }: RawPeer, span: (at: number, length: number) => FileSpan) {
+  const sent: (Error | number)[] = []
+  for (let at = 0; at < content.length; at += MIB) {
+    const head = at === 0 ? rangeOf(content.length) : undefined
+    connection.sendFiles(head, [span(at, MIB)], {
+      endsMessage: at + MIB === content.length,
+      onSent: (error) => sent.push(error ?? at / MIB),
+    })
+  }
+  return sent
+}
+
+test('sendFiles() sends parts in order, and messages after the end of theirs', LIMIT, async () => {
+  await using peer = await connectRawPeer()
+  using file = openContent()
+  const { connection } = peer
+  const sent: string[] = []
+  const onSent = (name: string) => () => sent.push(name)
+  const first = { endsMessage: false, onSent: onSent('first') }
+  connection.sendFiles(rangeOf(3 * MIB + 5), [file.span(1, MIB)], first)
+  connection.send(HAVE)
+  const spans = [file.span(5 * MIB, MIB), file.span(77, 5), file.span(9 * MIB, MIB)]
+  connection.sendFiles(undefined, spans, { endsMessage: true, onSent: onSent('second') })
+  connection.send(CHOKE)
+  const buffer = { index: 0, bytes: Buffer.from('.abcd.') }
+  const part = { head: rangeOf(4), fromBytes: 1, lengthBytes: 4 }
+  connection.sendPayload(buffer, [part], { endsMessage: true, onSent: onSent('third') })
+  connection.sendFiles(rangeOf(10), [file.span(0, 10)], {
+    endsMessage: true,
+    onSent: onSent('fourth'),
+  })
+  connection.send(HAVE)
+  const expected = Buffer.concat([
+    ...[encodePieceHead(rangeOf(3 * MIB + 5)), content.subarray(1, 1 + MIB)],
+    ...[content.subarray(5 * MIB, 6 * MIB), content.subarray(77, 82)],
+    ...[content.subarray(9 * MIB, 10 * MIB), encodeMessage(HAVE), encodeMessage(CHOKE)],
+    ...[encodePieceHead(rangeOf(4)), Buffer.from('abcd')],
+    ...[encodePieceHead(rangeOf(10)), content.subarray(0, 10), encodeMessage(HAVE)],
+  ])
+  assert.ok((await peer.read(expected.length)).equals(expected))
+  assert.deepEqual(sent, ['first', 'second', 'third', 'fourth'])
+})
+
+test('sendFiles() waits for a reader that has stopped, and goes on with it', LIMIT, async () => {
+  await using peer = await connectRawPeer()
+  using file = openContent()
+  const sent = sendContent(peer, file.span)
+  peer.connection.send(HAVE)
+  await stops(sent)
+  assert.ok(sent.length < content.length / MIB, 'the kernel holds all of it')
+  const bytes = await peer.read(13 + content.length)
+  assert.ok(bytes.subarray(13).equals(content))
+  assert.deepEqual(await peer.read(9), encodeMessage(HAVE))
+  const all = Array.from({ length: content.length / MIB }, (_, part) => part)
+  await until(() => sent.length === all.length, 'the end of the sending')
+  assert.deepEqual(sent, all)
+})
+
+/** Waits until nothing more is added. */
+async function stops(list: readonly unknown[]): Promise<void> {
+  let length = -1
+  await until(() => length === (length = list.length), 'a pause')
+}
+
+test('sendFiles() sends what is in no cache yet', LIMIT, async () => {
+  await using peer = await connectRawPeer()
+  const hole = join(directory, 'hole')
+  await writeFile(hole, '')
+  await truncate(hole, 3 * MIB)
+  const fd = openSync(hole, 'r')
+  const cold = { fd, positionBytes: 5, lengthBytes: 2 * MIB, isMemory: false }
+  const sent = Promise.withResolvers<Error | undefined>()
+  peer.connection.sendFiles(undefined, [cold], { endsMessage: true, onSent: sent.resolve })
+  assert.ok((await peer.read(2 * MIB)).equals(Buffer.alloc(2 * MIB)))
+  assert.equal(await sent.promise, undefined)
+  closeSync(fd)
+})
+
+test('sendFiles() sends by an encrypted connection', LIMIT, async () => {
+  using file = openContent()
+  const [near, far] = await connectSockets()
+  const inverted = { isCiphering: true, send: (bytes: Uint8Array) => bytes.map((byte) => ~byte) }
+  const outbox = new Outbox(near, inverted)
+  const sent = Promise.withResolvers<Error | undefined>()
+  const options = { endsMessage: true, onSent: sent.resolve }
+  outbox.sendFiles(rangeOf(9 * MIB), [file.span(9, 9 * MIB)], options)
+  outbox.write(encodeMessage(HAVE))
+  const expected = Buffer.concat([
+    ...[encodePieceHead(rangeOf(9 * MIB)), content.subarray(9, 9 + 9 * MIB)],
+    encodeMessage(HAVE),
+  ])
+  const received = await readExactly(far, expected.length)
+  assert.ok(expected.equals(inverted.send(received)))
+  assert.equal(await sent.promise, undefined)
+  near.destroy()
+  far.destroy()
+})
+
+for (const isMemory of [true, false]) {
+  test(`sendFiles() tells of a file that became shorter (${isMemory})`, LIMIT, async () => {
+    await using peer = await connectRawPeer()
+    const short = join(directory, 'short')
+    await writeFile(short, content.subarray(0, 100_000))
+    const fd = openSync(short, 'r')
+    const span = { fd, positionBytes: 50_000, lengthBytes: MIB, isMemory }
+    const sent = Promise.withResolvers<Error | undefined>()
+    peer.connection.sendFiles(undefined, [span], { endsMessage: true, onSent: sent.resolve })
+    peer.connection.send(HAVE)
+    assert.ok((await peer.read(50_000)).equals(content.subarray(50_000, 100_000)))
+    assert.match(String(await sent.promise), /became shorter/)
+    peer.connection.close()
+    await peer.closed
+    assert.equal(peer.socket.read(), null) // no message in place of the payload
+    closeSync(fd)
+  })
+}
+
+test(
+  'a file whose sending was broken off can be closed, and its number used again',
+  LIMIT,
+  async () => {
+    await using peer = await connectRawPeer()
+    const file = openContent()
+    const sent = sendContent(peer, file.span)
+    await stops(sent)
+    const sentBefore = sent.length
+    peer.connection.close()
+    assert.equal(sent.length, content.length / MIB)
+    const other = join(directory, 'other')
+    await writeFile(other, Buffer.alloc(content.length, 0xee))
+    closeSync(file.fd)
+    const fds = [openSync(other, 'r')]
+    while (!fds.includes(file.fd)) fds.push(openSync(other, 'r'))
+    const received: Buffer[] = []
+    peer.socket.on('data', (chunk) => received.push(chunk))
+    peer.socket.resume()
+    await new Promise((resolve) => peer.socket.once('close', resolve))
+    const bytes = Buffer.concat(received).subarray(13)
+    assert.ok(bytes.length < (sentBefore + 8) * MIB)
+    assert.ok(bytes.equals(content.subarray(0, bytes.length)))
+    for (const fd of fds) closeSync(fd)
+  },
+)
+
+test(
+  'a send that is broken off while the pool reads for it ends when it has read',
+  LIMIT,
+  async () => {
+    await using peer = await connectRawPeer()
+    const hole = join(directory, 'hole2')
+    await writeFile(hole, '')
+    await truncate(hole, MIB)
+    const fd = openSync(hole, 'r')
+    const cold = { fd, positionBytes: 0, lengthBytes: MIB, isMemory: false }
+    let isSent = false
+    const options = { endsMessage: true, onSent: () => (isSent = true) }
+    peer.connection.sendFiles(undefined, [cold], options)
+    peer.connection.close()
+    assert.equal(isSent, false)
+    await peer.closed
+    assert.equal(isSent, true)
+    closeSync(fd)
+  },
+)
+
+for (const lanes of [1, 2]) {
+  test(
+    `a torrent of files and pads is seeded out of its files (${lanes} lanes)`,
+    LIMIT,
+    async () => {
+      const files = [
+        { path: ['manifest'], lengthBytes: 3 * MIB + 777 },
+        { path: ['.pad', '1'], lengthBytes: MIB - 777, isPad: true },
+        { path: ['a'], lengthBytes: MIB / 2 + 1 },
+        { path: ['b'], lengthBytes: 11 * MIB - 3 },
+      ]
+      const sizeBytes = files.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
+      await using lab = await createLab({ sizeBytes, pieceLengthBytes: 2 * MIB, files })
+      let located = 0
+      const store = (inner: PieceStore): PieceStore => ({
+        async locate(...place) {
+          const spans = await inner.locate(...place)
+          located += spans === undefined ? 0 : 1
+          return spans
+        },
+        read: (...place) => inner.read(...place),
+        close: () => inner.close(),
+      })
+      await using seeder = await lab.seed({ lanes, store })
+      await using getter = await lab.get({ lanes, peers: [seeder.address] })
+      await within(getter.done, 'the download')
+      assert.ok((await getter.file()).equals(lab.content))
+      if (kernelTellsCached()) assert.ok(located > 5)
+      const { downloadedBytes } = getter.torrent.stats()
+      await until(() => seeder.torrent.stats().uploadedBytes === downloadedBytes, 'the account')
+    },
+  )
+
+  test(`a seeder whose file became shorter tells so (${lanes} lanes)`, LIMIT, async () => {
+    await using lab = await createLab({ sizeBytes: 8 * MIB, pieceLengthBytes: 2 * MIB })
+    const store = (inner: PieceStore): PieceStore => ({
+      async locate(...place) {
+        const spans = await inner.locate(...place)
+        return spans?.map((span) => ({ ...span, isMemory: true }))
+      },
+      read: (...place) => inner.read(...place),
+      close: () => inner.close(),
+    })
+    await using seeder = await lab.seed({ lanes, store })
+    await truncate(join(lab.seedDirectory, 'payload.bin'), 6 * MIB + 2000)
+    await using late = await lab.get({ lanes, wanted: [3], peers: [seeder.address] })
+    await until(() => seeder.notes.some((note) => note.includes('became shorter')), 'the note')
+    assert.equal(late.torrent.stats().piecesHave, 0)
+  })
+
+  test(`a seeder is closed while a peer reads nothing (${lanes} lanes)`, LIMIT, async () => {
+    await using lab = await createLab({ sizeBytes: 16 * MIB, pieceLengthBytes: 16 * MIB })
+    const seeder = await lab.seed({ lanes })
+    const { host, port } = parseEndpoint(seeder.address)
+    const socket = connect(port, host).pause()
+    socket.on('error', () => {})
+    const { infoHash } = lab.metainfo
+    const peerId = createPeerId(Math.random)
+    const greeting = { infoHash, peerId, supportsFast: true, supportsExtensions: true }
+    const own = { role: 'node', maxRequestBytes: 16 * MIB, wantId: undefined } as const
+    const extension = { client: '', requestQueue: 9, listenPort: 0, peerExchangeId: 0, own }
+    const payload = encodeExtensionHandshake(extension)
+    socket.write(encodeHandshake(greeting))
+    socket.write(encodeMessage({ type: 'extended', id: 0, payload }))
+    socket.write(encodeMessage({ type: 'interested' }))
+    const range = { pieceIndex: 0, offsetBytes: 0, lengthBytes: 16 * MIB }
+    await until(() => seeder.torrent.stats().peers.some((peer) => peer.isUnchoked), 'the unchoking')
+    socket.write(encodeMessage({ type: 'request', range }))
+    await within(readExactly(socket, 100_000), 'the beginning')
+    await within(Promise.resolve(seeder[Symbol.asyncDispose]()), 'the end of the seeder', 3000)
+    socket.destroy()
+  })
+}
