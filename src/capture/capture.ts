@@ -15,6 +15,7 @@ import {
   choosePieceLengthBytes,
   IMAGE_FILES,
   writeImage,
+  type HeaderFacts,
   type ManifestHeader,
 } from '../image/image.ts'
 import type { ImageDraft, ImageReference, ImageVersion } from '../repository/repository.ts'
@@ -26,6 +27,7 @@ import { captureError, openTarStream, type TarStream } from './tar-stream.ts'
 
 export { DEFAULT_EXCLUDES } from './excludes.ts'
 export { parseRule, parseRuleFile } from './filter-rules.ts'
+export { importImage, type ImportOptions } from './import-image.ts'
 export type { CaptureSource } from './golden-client.ts'
 export type { Amount } from './selection.ts'
 
@@ -165,7 +167,7 @@ function headerFacts(work: CaptureWork, stream: TarStream) {
     name: work.name,
     version: work.version,
     createdAt: work.createdAt.toISOString(),
-    source: plan.source,
+    source: describeSource(work),
     boot: plan.boot,
     layout: plan.layout,
     fstab: plan.fstab,
@@ -173,6 +175,14 @@ function headerFacts(work: CaptureWork, stream: TarStream) {
     keptRules: work.keptRules,
     changedFiles: stream.messages().changedFiles,
   }
+}
+
+/** A tree that was unpacked from an archive is known by the archive. */
+function describeSource({ plan, source, client }: CaptureWork): HeaderFacts['source'] {
+  if (source.type === 'ssh' || source.describedAs === undefined) return plan.source
+  const { host, ...others } = source.describedAs
+  const isNamed = plan.source.host !== client.description
+  return { ...plan.source, ...others, host: isNamed ? plan.source.host : host }
 }
 
 function followProgress(selection: Selection, progress: Progress): (tarBytes: number) => void {

@@ -18,7 +18,12 @@ export type CaptureSource =
       readonly sshOptions: readonly string[]
       readonly identityFile?: string
     }
-  | { readonly type: 'root'; readonly directory: string }
+  | {
+      readonly type: 'root'
+      readonly directory: string
+      /** For the header, where the tree itself does not say, or cannot know. */
+      readonly describedAs?: { readonly host: string; readonly architecture?: string }
+    }
 
 export interface GoldenClient {
   /** For messages: `golden01`, `/srv/tree`. */

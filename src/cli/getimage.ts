@@ -183,7 +183,7 @@ function defaultName(host: string | undefined): string {
 }
 
 /** 2026-11-22 14:24:48 UTC → `20261122-142448`: sorts by age and reads as a date. */
-function timeVersion(now: Date): string {
+export function timeVersion(now: Date): string {
   return now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)
 }
 

@@ -13,6 +13,8 @@ export interface Io {
   readonly stdout: OutputStream
   /** Progress, notes, errors. */
   readonly stderr: OutputStream
+  /** What is piped into the command; undefined when a person sits there. */
+  readonly stdin: AsyncIterable<Uint8Array> | undefined
   /** Reads one line that a person typed; undefined when nobody is there to type. */
   readonly ask: ((question: string, signal: AbortSignal) => Promise<string>) | undefined
   /** Fires on Ctrl-C and SIGTERM. */

@@ -90,6 +90,7 @@ async function main(): Promise<number> {
   const io: Io = {
     stdout: process.stdout,
     stderr: process.stderr,
+    stdin: process.stdin.isTTY ? undefined : process.stdin,
     ask: process.stdin.isTTY ? (...args) => askOnTerminal(terminal, ...args) : undefined,
     signal,
   }

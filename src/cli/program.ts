@@ -7,6 +7,7 @@ import { createDeployCommand } from './deploy.ts'
 import { createDiffimageCommand } from './diffimage.ts'
 import { createExportimageCommand } from './exportimage.ts'
 import { createGetimageCommand } from './getimage.ts'
+import { createImportimageCommand } from './importimage.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
 import { createMvimageCommand } from './mvimage.ts'
@@ -33,7 +34,7 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
 export function settingNames(): ReadonlySet<string> {
   const nowhere = { write: () => {} }
   const signal = new AbortController().signal
-  const io: Io = { stdout: nowhere, stderr: nowhere, ask: undefined, signal }
+  const io: Io = { stdout: nowhere, stderr: nowhere, stdin: undefined, ask: undefined, signal }
   const { commands } = createProgram(io, { exitCode: 0 })
   const all = commands.flatMap((command) => [command, ...command.commands])
   const names = all.flatMap(({ options }) => options.map(({ envVar }) => envVar))
@@ -55,6 +56,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createMvimageCommand(io),
     createVerifyimageCommand(io, outcome),
     createExportimageCommand(io),
+    createImportimageCommand(io, outcome),
     createRmimageCommand(io),
     createCaCommand(io),
     createDiffimageCommand(io),

@@ -152,4 +152,26 @@ describe('repository commands', { skip }, () => {
     assert.equal(run('verifyimage').status, 2)
     assert.equal(run('verifyimage', 'web', '--all').status, 2)
   })
+
+  test('si importimage makes an image of what si exportimage writes', (t) => {
+    const { run, repository, folder } = makeSite(t, 1)
+    const tar = join(folder, 'web.tar')
+    assert.equal(run('exportimage', 'web', '-o', tar).status, 0)
+    const { status, stdout, stderr } = run(
+      'importimage',
+      tar,
+      '-n',
+      'again',
+      '--image-version',
+      '1',
+    )
+    assert.equal(status, 0, stderr)
+    assert.equal(stdout, `again 1 ${repository}/images/again/1\n`)
+    assert.match(
+      run('diffimage', 'web', 'again', '--stat').stdout,
+      /^0 added, 0 removed, 0 changed, 2 /,
+    )
+    assert.equal(run('importimage', join(folder, 'none'), '-n', 'x').status, 2)
+    assert.equal(run('importimage', tar).status, 2)
+  })
 })

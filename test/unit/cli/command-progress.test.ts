@@ -15,6 +15,7 @@ function createFixture(isTTY: boolean, json = false) {
   const io: Io = {
     stdout: { write: (text) => (written.stdout += text) },
     stderr: { write: (text) => (written.stderr += text), isTTY, columns: 100 },
+    stdin: undefined,
     ask: undefined,
     signal: new AbortController().signal,
   }

@@ -1,0 +1,295 @@
+// Foreign archives: what GNU tar, others and container tools write, and what nobody should.
+import assert from 'node:assert/strict'
+import { createReadStream, existsSync } from 'node:fs'
+import { chmod, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { pack as packTar, type Header } from 'tar-stream'
+import { importImage } from '../../src/capture/capture.ts'
+import { silentProgress } from '../../src/core/core.ts'
+import { run } from '../../src/host/host.ts'
+import {
+  diffImages,
+  readManifest,
+  readManifestHeader,
+  type ManifestEntry,
+} from '../../src/image/image.ts'
+import {
+  parseImageName,
+  parseImageVersion,
+  type Repository,
+} from '../../src/repository/repository.ts'
+import { writeNastyContent } from '../lab/golden-content.ts'
+import { withScope, type Scope } from '../lab/scope.ts'
+import { makeLayout } from './oci-sample.ts'
+import { captureTree, makeRepository, makeTree } from './repository-sample.ts'
+
+const skip = process.getuid?.() === 0 || process.env['CI'] === 'true' ? false : 'needs root'
+const { signal } = new AbortController()
+
+async function importInto(
+  repository: Repository,
+  source: string | AsyncIterable<Uint8Array>,
+  options: { readonly version?: string; readonly platform?: string } = {},
+) {
+  const { image } = await importImage(
+    {
+      ...{ source, repository, platform: options.platform, name: parseImageName('web') },
+      version: parseImageVersion(options.version ?? 'imported'),
+      ...{ excludes: [], useDefaultExcludes: false, zstdLevel: 1, threads: 1 },
+      pieceLengthBytes: 64 * 1024,
+    },
+    silentProgress,
+    signal,
+  )
+  return image
+}
+
+async function entriesOf({ manifestPath }: { readonly manifestPath: string }) {
+  const entries = new Map<string, ManifestEntry>()
+  await readManifest(createReadStream(manifestPath), (e) => entries.set(e.path.toString(), e))
+  return entries
+}
+
+const namesOf = async (image: { readonly manifestPath: string }) =>
+  [...(await entriesOf(image)).keys()].filter((name) => name !== '').sort()
+
+type Member = Pick<Header, 'name' | 'type'> & { readonly linkname?: string }
+
+/** A tar as tar-stream writes it. */
+async function makeTar(scope: Scope, entries: readonly Member[]): Promise<string> {
+  const tar = packTar()
+  for (const entry of entries) tar.entry(entry, entry.type === 'file' ? 'x' : '')
+  tar.finalize()
+  const path = join(scope.directory, 'foreign.tar')
+  await writeFile(path, tar as AsyncIterable<Buffer>)
+  return path
+}
+
+const assertNothingLeft = async (repository: Repository) =>
+  assert.deepEqual(
+    (await readdir(repository.directory)).filter((name) => name !== 'images'),
+    [],
+  )
+
+describe('imports', { skip }, () => {
+  test('importImage() of an exported image gives the same image', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const tree = join(scope.directory, 'nasty')
+      await writeNastyContent(scope, tree)
+      const { image } = await captureTree(repository, tree, { name: 'web', version: '1' })
+      const imported = await importInto(repository, streamOf('zstd', ['-dcq', image.packPath]))
+      const { differences } = await diffImages(image, imported)
+      assert.deepEqual(
+        differences.map(({ kind, path, changes }) => [kind, String(path), changes]),
+        [],
+      )
+      await assertNothingLeft(repository)
+    })
+  })
+
+  for (const [option, suffix] of [
+    ['', 'tar'],
+    ['--gzip', 'tgz'],
+    ['--zstd', 'tzst'],
+    ['--xz', 'txz'],
+  ] as const) {
+    test(`importImage() reads ${suffix} of other formats and names without ./`, async () => {
+      await withScope(async (scope) => {
+        const repository = await makeRepository(scope)
+        const tree = await makeTree(scope, { 'etc/name': 'x', 'a b/c': 'y', link: '->etc/name' })
+        const archive = join(scope.directory, suffix)
+        const format = option === '--gzip' ? '--format=gnu' : '--format=ustar'
+        const names = ['etc', 'a b', 'link']
+        await run('tar', [
+          '-c',
+          format,
+          ...(option === '' ? [] : [option]),
+          '-f',
+          archive,
+          '-C',
+          tree,
+          ...names,
+        ])
+        const image = await importInto(repository, archive)
+        assert.deepEqual(await namesOf(image), ['a b', 'a b/c', 'etc', 'etc/name', 'link'])
+        assert.equal(
+          (await readManifestHeader(createReadStream(image.manifestPath))).source.host,
+          archive,
+        )
+      })
+    })
+  }
+
+  const HOSTILE: readonly (readonly [what: string, entries: readonly Member[]])[] = [
+    ['a name with ..', [{ name: '../../evil', type: 'file' }]],
+    [
+      'a file through a link that leads out',
+      [
+        { name: 'out', type: 'symlink', linkname: '/tmp' },
+        { name: 'out/si-import-evil', type: 'file' },
+      ],
+    ],
+    ['a hard link to what is not in it', [{ name: 'h', type: 'link', linkname: '/etc/passwd' }]],
+  ]
+  for (const [what, entries] of HOSTILE) {
+    test(`importImage() refuses ${what} and leaves nothing behind`, async () => {
+      await withScope(async (scope) => {
+        const repository = await makeRepository(scope)
+        const archive = await makeTar(scope, entries)
+        await assert.rejects(importInto(repository, archive), { code: 'ERR_SI_TAR_FORMAT' })
+        assert.deepEqual(await repository.list(), [])
+        await assertNothingLeft(repository)
+        assert.ok(!existsSync('/tmp/si-import-evil'))
+      })
+    })
+  }
+
+  test('importImage() refuses what is cut short, empty, or no archive', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const tree = await makeTree(scope, { noise: crypto.getRandomValues(new Uint8Array(60_000)) })
+      const archive = join(scope.directory, 'a.tgz')
+      await run('tar', ['-czf', archive, '-C', tree, '.'])
+      const bytes = await readFile(archive)
+      for (const content of [
+        bytes.subarray(0, 30_000),
+        Buffer.alloc(0),
+        Buffer.from('hello, world'),
+      ]) {
+        await writeFile(archive, content)
+        await assert.rejects(importInto(repository, archive), { code: 'ERR_SI_TAR_FORMAT' })
+      }
+      await assert.rejects(importInto(repository, join(scope.directory, 'none')), {
+        code: 'ERR_SI_USAGE',
+      })
+      await assert.rejects(importInto(repository, tree), { code: 'ERR_SI_USAGE' })
+      await assertNothingLeft(repository)
+    })
+  })
+
+  test('importImage() takes away what an import that died left behind', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const dead = join(repository.directory, '.import-dead')
+      await mkdir(dead)
+      await writeFile(join(dead, 'lock'), '')
+      const archive = await makeTar(scope, [{ name: 'file', type: 'file' }])
+      assert.deepEqual(await namesOf(await importInto(repository, archive)), ['file'])
+      await assertNothingLeft(repository)
+    })
+  })
+
+  test('importImage() of a layout applies layers, whiteouts and opaque directories in order', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const layout = await makeLayout(scope)
+      const base = await makeTree(scope, {
+        ...{ 'etc/a': '1', 'etc/b': '1', 'opt/old': '1', 'var/keep': '1', 'var/x/y': '1' },
+        ...{ 'gone/x': '1', 'turn/x': '1', file: '1' },
+      })
+      await chmod(join(base, 'etc'), 0o700)
+      await utimes(join(base, 'etc'), 1, 1_000_000_000)
+      const upper = await makeTree(scope, {
+        ...{ 'etc/a': '2', 'etc/.wh.b': '', 'opt/.wh..wh..opq': '', 'opt/new': '2' },
+        ...{ '.wh.gone': '', turn: 'now a file', 'file/x': '2', 'new/deep/.wh.none': '' },
+      })
+      const all = async (tree: string) =>
+        (await run('find', [tree, '-mindepth', '1', '-printf', '%P\\n'])).stdout
+          .trim()
+          .split('\n')
+          .sort()
+      const first = await layout.layer(base, await all(base), 'gzip')
+      // The upper layer does not name its directories but opt: what it implies must not change etc.
+      const names = (await all(upper)).filter((name) => !['etc', 'new', 'new/deep'].includes(name))
+      const second = await layout.layer(upper, names, 'zstd')
+      await layout.index([await layout.image([first, second])])
+      const image = await importInto(repository, layout.directory)
+      assert.deepEqual(await namesOf(image), [
+        ...['etc', 'etc/a', 'file', 'file/x', 'new', 'new/deep', 'opt', 'opt/new'],
+        ...['turn', 'var', 'var/keep', 'var/x', 'var/x/y'],
+      ])
+      const entries = await entriesOf(image)
+      assert.equal(entries.get('etc')?.mode, 0o700)
+      assert.equal(entries.get('etc')?.mtimeNs, 1_000_000_000_000_000_000n)
+      assert.equal(entries.get('turn')?.type, 'file')
+      await assertNothingLeft(repository)
+    })
+  })
+
+  test('importImage() of a layout cannot be led out of its tree by a link of a lower layer', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const layout = await makeLayout(scope)
+      const outside = join(scope.directory, 'outside')
+      await mkdir(outside)
+      await writeFile(join(outside, 'victim'), 'x')
+      const lower = await makeTree(scope, { evil: `->${outside}` })
+      const upper = await makeTree(scope, { 'evil/file': 'x', 'evil/.wh.victim': '' })
+      const layers = [
+        await layout.layer(lower, ['evil']),
+        await layout.layer(upper, ['evil/file', 'evil/.wh.victim']),
+      ]
+      await layout.index([await layout.image(layers)])
+      const image = await importInto(repository, layout.directory)
+      assert.deepEqual(await namesOf(image), ['evil', 'evil/file'])
+      assert.deepEqual(await readdir(outside), ['victim'])
+    })
+  })
+
+  test('importImage() chooses the platform, and names those there are', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const layout = await makeLayout(scope)
+      const image = async (architecture: string) => {
+        const tree = await makeTree(scope, { [architecture]: 'x' })
+        return layout.image([await layout.layer(tree, [architecture])], architecture)
+      }
+      const attestation = {
+        ...(await layout.blob(Buffer.from('{}'))),
+        platform: { os: 'unknown', architecture: 'unknown' },
+      }
+      await layout.index([await image('amd64'), await image('arm64'), attestation])
+      const imported = await importInto(repository, layout.directory, { platform: 'linux/arm64' })
+      assert.deepEqual(await namesOf(imported), ['arm64'])
+      const { source } = await readManifestHeader(createReadStream(imported.manifestPath))
+      assert.equal(source.architecture, 'arm64')
+      await assert.rejects(
+        importInto(repository, layout.directory, { platform: 'linux/mips', version: '2' }),
+        {
+          code: 'ERR_SI_USAGE',
+          hint: 'Choose one of its platforms with --platform: linux/amd64, linux/arm64',
+        },
+      )
+    })
+  })
+
+  test('importImage() refuses a layer whose digest, size or content is another', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const layout = await makeLayout(scope)
+      const tree = await makeTree(scope, { file: 'x' })
+      const layer = await layout.layer(tree, ['file'])
+      await layout.index([await layout.image([{ ...layer, diffId: `sha256:${'0'.repeat(64)}` }])])
+      await assert.rejects(importInto(repository, layout.directory), { code: 'ERR_SI_INTEGRITY' })
+      await layout.index([await layout.image([layer])])
+      const blob = join(layout.directory, 'blobs/sha256', layer.descriptor.digest.slice(7))
+      const bytes = await readFile(blob)
+      bytes.write('y', 512)
+      await writeFile(blob, bytes)
+      await assert.rejects(importInto(repository, layout.directory), { code: 'ERR_SI_INTEGRITY' })
+      await writeFile(blob, bytes.subarray(0, -512))
+      await assert.rejects(importInto(repository, layout.directory), { code: 'ERR_SI_INTEGRITY' })
+      assert.deepEqual(await repository.list(), [])
+      await assertNothingLeft(repository)
+    })
+  })
+})
+
+/** The output of a program, as a pipe gives it. */
+async function* streamOf(program: string, args: readonly string[]): AsyncGenerator<Uint8Array> {
+  const { start } = await import('../../src/host/host.ts')
+  const child = start(program, args, { stdio: ['ignore', 'pipe', 'pipe'], signal })
+  yield* (child.process.stdout ?? []) as AsyncIterable<Uint8Array>
+}
