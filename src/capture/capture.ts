@@ -20,6 +20,7 @@ import {
 } from '../image/image.ts'
 import type { ImageDraft, ImageReference, ImageVersion } from '../repository/repository.ts'
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
+import { reportFlags } from './flags.ts'
 import { prepareCapture, type Preparation, type SelectionOptions } from './prepare.ts'
 import type { Selection } from './selection.ts'
 import { tarScript } from './tar-command.ts'
@@ -106,6 +107,8 @@ interface CaptureWork extends CaptureOptions, Preparation {
 async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSignal) {
   const { client, selection, draft } = work
   const script = tarScript({ root: client.root, selection })
+  const stopped = new AbortController()
+  const flags = reportFlags(client, selection, AbortSignal.any([signal, stopped.signal]))
   const stream = openTarStream(client, { script, names: selection.names() }, signal)
   try {
     const { header, torrent, notes } = await writeImage(stream.source, {
@@ -129,6 +132,7 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
       notes: [
         ...work.notes,
         ...unread,
+        ...(await flags),
         ...tarNotes,
         ...notes,
         ...(unnamed > 0 ? [`${unnamed} more files changed while they were read`] : []),
@@ -137,7 +141,8 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
   } catch (error) {
     throw explainFailure(error, work)
   } finally {
-    await stream.close()
+    stopped.abort()
+    await Promise.all([stream.close(), flags])
   }
 }
 
@@ -148,7 +153,7 @@ function explainFailure(error: unknown, work: CaptureWork): unknown {
   }
   if (isSiError(error, 'ERR_SI_UNSAFE_PATH')) {
     return new SiError('ERR_SI_CAPTURE', `Cannot capture ${client.description}: ${error.message}`, {
-      hint: 'Leave it out with --exclude, or shorten it',
+      hint: 'Capture it again if it changed meanwhile, or leave it out with --exclude',
       cause: error,
     })
   }

@@ -2,6 +2,7 @@
 export * from './block-device.ts'
 export * from './disk-tools.ts'
 export * from './kernel-support.ts'
+export * from './make-folder.ts'
 export * from './memory.ts'
 export * from './mounts.ts'
 export * from './program.ts'

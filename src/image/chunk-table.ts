@@ -30,15 +30,20 @@ export function tarRangeOfPiece(
   return { start: chunks.tarOffset[first] ?? 0, end }
 }
 
+const FIRST_BYTES = 4096
+
 /** A typed array over a SharedArrayBuffer that doubles as it fills. */
 class GrowingColumn<T extends Float64Array | Uint32Array | Uint8Array> {
   readonly #create: (buffer: SharedArrayBuffer) => T
   #array: T
   length = 0
 
-  constructor(create: (buffer: SharedArrayBuffer) => T) {
+  /** Where the final length is known, memory is reserved once, and used as it fills. */
+  constructor(create: (buffer: SharedArrayBuffer) => T, finalLength?: number) {
     this.#create = create
-    this.#array = create(new SharedArrayBuffer(4096))
+    const elementBytes = create(new SharedArrayBuffer(0)).BYTES_PER_ELEMENT
+    const bytes = finalLength === undefined ? FIRST_BYTES : finalLength * elementBytes
+    this.#array = create(new SharedArrayBuffer(bytes))
   }
 
   push(value: number): void {
@@ -54,6 +59,7 @@ class GrowingColumn<T extends Float64Array | Uint32Array | Uint8Array> {
 
   /** The filled part over memory of exactly its size. */
   finish(): T {
+    if (this.length === this.#array.length) return this.#array
     const exact = this.#create(new SharedArrayBuffer(this.length * this.#array.BYTES_PER_ELEMENT))
     exact.set(this.#array.subarray(0, this.length))
     return exact
@@ -61,7 +67,7 @@ class GrowingColumn<T extends Float64Array | Uint32Array | Uint8Array> {
 
   #reserve(count: number): void {
     if (this.length + count <= this.#array.length) return
-    const grown = this.#create(new SharedArrayBuffer(this.#array.byteLength * 2))
+    const grown = this.#create(new SharedArrayBuffer(Math.max(4096, this.#array.byteLength * 2)))
     grown.set(this.#array)
     this.#array = grown
   }
@@ -71,9 +77,18 @@ const float64 = (buffer: SharedArrayBuffer) => new Float64Array(buffer)
 const uint32 = (buffer: SharedArrayBuffer) => new Uint32Array(buffer)
 const uint8 = (buffer: SharedArrayBuffer) => new Uint8Array(buffer)
 
+function lengthOf(count: number | undefined, bytesEach: number): number | undefined {
+  return count === undefined ? undefined : count * bytesEach
+}
+
 /** SHA-256 of pieces, 32 bytes each, as they become known in order. */
 export class HashColumn {
-  readonly #hashes = new GrowingColumn(uint8)
+  readonly #hashes: GrowingColumn<Uint8Array>
+
+  /** `finalCount`, where it is known, saves growing. */
+  constructor(finalCount?: number) {
+    this.#hashes = new GrowingColumn(uint8, lengthOf(finalCount, SHA256_BYTES))
+  }
 
   get count(): number {
     return this.#hashes.length / SHA256_BYTES
@@ -99,18 +114,24 @@ export interface ChunkRecord {
 /** Collects chunks in order and refuses one that is out of its place. */
 export class ChunkTableBuilder {
   readonly #pieceLengthBytes: number
-  readonly #tarOffset = new GrowingColumn(float64)
-  readonly #lengthBytes = new GrowingColumn(uint32)
-  readonly #packOffset = new GrowingColumn(float64)
-  readonly #packedBytes = new GrowingColumn(uint32)
-  readonly #sha256 = new GrowingColumn(uint8)
+  readonly #tarOffset: GrowingColumn<Float64Array>
+  readonly #lengthBytes: GrowingColumn<Uint32Array>
+  readonly #packOffset: GrowingColumn<Float64Array>
+  readonly #packedBytes: GrowingColumn<Uint32Array>
+  readonly #sha256: GrowingColumn<Uint8Array>
   readonly #firstOfPiece = new GrowingColumn(uint32)
   /** End of the chunks so far, in the tar and in the pack. */
   tarEnd = 0
   packEnd = 0
 
-  constructor(pieceLengthBytes: number) {
+  /** Throws RangeError for a `finalCount` that no memory could hold; it is not exceeded. */
+  constructor(pieceLengthBytes: number, finalCount?: number) {
     this.#pieceLengthBytes = pieceLengthBytes
+    this.#tarOffset = new GrowingColumn(float64, finalCount)
+    this.#lengthBytes = new GrowingColumn(uint32, finalCount)
+    this.#packOffset = new GrowingColumn(float64, finalCount)
+    this.#packedBytes = new GrowingColumn(uint32, finalCount)
+    this.#sha256 = new GrowingColumn(uint8, lengthOf(finalCount, SHA256_BYTES))
   }
 
   get count(): number {

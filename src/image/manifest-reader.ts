@@ -59,12 +59,30 @@ export async function readManifest(
   return parser.finish()
 }
 
+interface Head {
+  readonly header: ManifestHeader
+  readonly chunks: ChunkTableBuilder
+  readonly pieces: HashColumn
+}
+
+/** The header says how long the tables are; memory is touched only for the records that come. */
+function reserveTables({ pieceLengthBytes, chunkCount, pieceCount }: ManifestHeader) {
+  try {
+    return {
+      chunks: new ChunkTableBuilder(pieceLengthBytes, chunkCount),
+      pieces: new HashColumn(pieceCount),
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw manifestError(`no memory could hold its ${chunkCount} chunks`)
+  }
+}
+
 class ManifestParser {
   readonly #onEntry: ((entry: ManifestEntry) => void) | null
   readonly #torrent: TorrentFacts | undefined
   readonly #tree = new EntryTree()
-  readonly #pieces = new HashColumn()
-  #head: { readonly header: ManifestHeader; readonly chunks: ChunkTableBuilder } | undefined
+  #head: Head | undefined
   #entryCount = 0
   #contentBytes = 0
   #partial: Buffer[] = []
@@ -96,21 +114,21 @@ class ManifestParser {
 
   finish(): Manifest {
     if (this.#head === undefined) throw manifestError('it is empty')
-    const { header, chunks } = this.#head
+    const { header, chunks, pieces } = this.#head
     const fault =
       this.#partialBytes > 0 || this.#entryCount !== header.entryCount
         ? `it ends after ${this.#entryCount} of ${header.entryCount} entries`
         : chunks.count !== header.chunkCount || chunks.pieceCount !== header.pieceCount
           ? `it has ${chunks.count} of ${header.chunkCount} chunks`
-          : this.#pieces.count !== header.pieceCount
-            ? `it has ${this.#pieces.count} of ${header.pieceCount} pieces`
+          : pieces.count !== header.pieceCount
+            ? `it has ${pieces.count} of ${header.pieceCount} pieces`
             : chunks.tarEnd !== header.tarBytes || chunks.packEnd !== header.packBytes
               ? 'its chunks do not cover the whole image'
               : this.#onEntry !== null && this.#contentBytes !== header.contentBytes
                 ? 'its files do not add up to contentBytes'
                 : undefined
     if (fault !== undefined) throw manifestError(fault)
-    return { header, chunks: chunks.finish(), pieceSha256: this.#pieces.finish() }
+    return { header, chunks: chunks.finish(), pieceSha256: pieces.finish() }
   }
 
   #onLine(line: Buffer): void {
@@ -122,22 +140,22 @@ class ManifestParser {
     if (this.#head === undefined) {
       const header = parseManifestHeader(record)
       this.#compare(header)
-      this.#head = { header, chunks: new ChunkTableBuilder(header.pieceLengthBytes) }
+      this.#head = { header, ...reserveTables(header) }
       return
     }
-    const { header, chunks } = this.#head
+    const { header, chunks, pieces } = this.#head
     const type = record['type']
     if (isEntryType(type)) {
       if (chunks.count > 0) throw manifestError('an entry stands behind the chunks')
       this.#onEntryRecord(record, header)
     } else if (type === 'chunk') {
-      if (this.#pieces.count > 0) throw manifestError('a chunk stands behind the pieces')
+      if (pieces.count > 0) throw manifestError('a chunk stands behind the pieces')
+      if (chunks.count === header.chunkCount) throw manifestError('it has too many chunks')
       const fault = chunks.add(parseChunk(record, header.chunking.maximumBytes))
       if (fault !== undefined) throw manifestError(`chunk ${chunks.count}: ${fault}`)
-      if (chunks.count > header.chunkCount) throw manifestError('it has too many chunks')
     } else if (type === 'piece') {
-      this.#pieces.add(parsePiece(record))
-      if (this.#pieces.count > header.pieceCount) throw manifestError('it has too many pieces')
+      if (pieces.count === header.pieceCount) throw manifestError('it has too many pieces')
+      pieces.add(parsePiece(record))
     } else {
       throw manifestError('a record has no known type')
     }

@@ -1,9 +1,9 @@
 // The lock of an image's folder: one writer, or remover, at a time. Invariant: the kernel frees it when its
 // holder dies, and whoever holds it holds the file that has the lock's name now (flock(2)).
-import { mkdir, open, stat, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, SiError } from '../core/core.ts'
-import { flock } from '../host/host.ts'
+import { flock, makeFolder } from '../host/host.ts'
 import type { ImageName } from './names.ts'
 
 export const LOCK_FILE = '.lock'
@@ -18,7 +18,7 @@ export async function lockFolder(folder: string, name: ImageName): Promise<FileH
 
 /** Undefined when the folder was removed meanwhile, by the remover of its last version. */
 async function tryLock(folder: string, name: ImageName): Promise<FileHandle | undefined> {
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const path = join(folder, LOCK_FILE)
   let lock: FileHandle
   try {

@@ -2,9 +2,10 @@
 // sees it, and within the rescan interval where it does not (network file systems), and calls never
 // overlap.
 import { watch, type FSWatcher } from 'node:fs'
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf, systemClock, type Clock } from '../core/core.ts'
+import { makeFolder } from '../host/host.ts'
 import type { ImageReference, Repository } from '../repository/repository.ts'
 import type { Log } from './log.ts'
 
@@ -29,7 +30,7 @@ export async function watchRepository(
   onImages: OnImages,
   options: { readonly log: Log; readonly clock?: Clock },
 ): Promise<RepositoryWatch> {
-  await mkdir(join(repository.directory, 'images'), { recursive: true })
+  await makeFolder(join(repository.directory, 'images'))
   return new InotifyWatch(repository, onImages, { clock: systemClock, ...options })
 }
 

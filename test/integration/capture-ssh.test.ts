@@ -94,6 +94,53 @@ describe('capture over ssh', { skip }, () => {
     assert.equal((await repository.open(NAME)).version, '1')
   })
 
+  test('capture() goes on without what vanished after the tree was listed, and names it', async (t) => {
+    await mkdir(join(golden.tree, 'folder'))
+    await writeFile(join(golden.tree, 'folder/file'), 'x')
+    await writeFile(join(golden.tree, 'gone'), 'x')
+    const remove = '[ "$1" = --version ] || rm -rf /folder /gone'
+    await replaceTar(t, `${remove}; exec /bin/real/tar "$@"`)
+    const report = await captureSsh(await newRepository(scope))
+    assert.equal(report.exitedPartial, true)
+    assert.deepEqual(report.changedFiles, ['/folder', '/folder/file', '/gone'])
+    const names = (await listEntries(report.image.packPath)).join('\n')
+    assert.match(names, /^\.\/etc\/fstab$/m)
+    assert.doesNotMatch(names, /folder|gone/)
+  })
+
+  test('capture() names what cannot be read and makes an image of the rest', async (t) => {
+    const words = 'echo "find: \'./closed\': Input/output error" >&2'
+    await golden.replaceProgram(
+      'find',
+      `[ "$1" = --version ] || ${words}; exec /bin/real/find "$@"`,
+    )
+    t.after(() => golden.replaceProgram('find', 'exec /bin/real/find "$@"'))
+    const deny = 'echo "tar: ./secret: Warning: Cannot open: Permission denied" >&2'
+    await replaceTar(t, `[ "$1" = --version ] || ${deny}; exec /bin/real/tar "$@"`)
+    const report = await captureSsh(await newRepository(scope))
+    assert.equal(report.exitedPartial, true)
+    assert.deepEqual(report.notes, [
+      'Not captured, because it cannot be read: /closed: Input/output error',
+      'Not captured, because it cannot be read: /secret: Cannot open: Permission denied',
+    ])
+  })
+
+  test('capture() makes no image with zeros in the place of data that could not be read', async (t) => {
+    const fault =
+      'tar: ./x: Warning: Read error at byte 0, while reading 512 bytes: Input/output error'
+    await replaceTar(t, `[ "$1" = --version ] || echo "${fault}" >&2; exec /bin/real/tar "$@"`)
+    await assertFails({ code: 'ERR_SI_CAPTURE', message: /Read error at byte 0/ })
+  })
+
+  test('capture() throws ERR_SI_GOLDEN_CLIENT when the listing is killed half-way', async (t) => {
+    await golden.replaceProgram(
+      'find',
+      '[ "$1" = --version ] || kill -9 $PPID; exec /bin/real/find "$@"',
+    )
+    t.after(() => golden.replaceProgram('find', 'exec /bin/real/find "$@"'))
+    await assertFails({ code: 'ERR_SI_GOLDEN_CLIENT' })
+  })
+
   test('capture() throws ERR_SI_CAPTURE when tar exits with 2, with its words', async (t) => {
     const fail = 'echo "tar: ./x: Read error at byte 0: Input/output error" >&2; exit 2'
     await replaceTar(
@@ -244,6 +291,11 @@ exec /bin/real/tar "$@"`,
 const PAUSE = `touch /tmp/paused
 while [ ! -e /tmp/go ]; do sleep 0.05; done
 `
+
+async function listEntries(packPath: string): Promise<string[]> {
+  const { stdout } = await run('sh', ['-c', `zstd -dc '${packPath}' | tar -t`])
+  return stdout.split('\n').filter(Boolean)
+}
 
 async function newRepository(scope: Scope): Promise<Repository> {
   return openRepository(await mkdtemp(join(scope.directory, 'repository-')))

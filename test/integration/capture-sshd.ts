@@ -34,6 +34,7 @@ const PROGRAMS = [
   'sleep',
   'test',
   'touch',
+  'rm',
 ]
 const DEADLINE_MS = 10_000
 
