@@ -1,6 +1,7 @@
 // Decompresses frames of known plain length, many in a row. Invariant: a frame gives exactly the length
 // it should or an error; memory is one buffer of the longest chunk so far. Spec: FORMAT.md §2.
 import { constants, createZstdDecompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { statedContentBytes } from './zstd-frame-header.ts'
 import { runZstd } from './zstd-inside.ts'
 
 export class FrameDecoder {
@@ -13,6 +14,13 @@ export class FrameDecoder {
    * damaged or of another length; the decoder stays usable.
    */
   decode(frame: Uint8Array, lengthBytes: number): Uint8Array {
+    // zstd takes memory for what the header claims, before it has seen any content.
+    const statedBytes = statedContentBytes(frame)
+    if (statedBytes !== lengthBytes) {
+      throw new RangeError(
+        `its frame states ${statedBytes ?? 'no'} bytes instead of ${lengthBytes}`,
+      )
+    }
     const plain = this.#isDirect
       ? this.#decodeDirect(frame, lengthBytes)
       : zstdDecompressSync(frame, { chunkSize: lengthBytes + 1, maxOutputLength: lengthBytes })

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { capture, type CaptureReport } from '../../src/capture/capture.ts'
+import { capture, type CaptureReport, type CaptureSource } from '../../src/capture/capture.ts'
 import { silentProgress } from '../../src/core/core.ts'
 import { deploy, type DeployOptions, type DeployReport } from '../../src/deploy/deploy.ts'
 import { run } from '../../src/host/host.ts'
@@ -16,6 +16,7 @@ import {
 import { createLoopDisk, mountDevice } from '../lab/loop-disk.ts'
 import { withScope, type Scope } from '../lab/scope.ts'
 import { parseMetainfo } from '../../src/torrent/torrent.ts'
+import { startSshGolden } from './capture-sshd.ts'
 import { deployOptions, seedSample } from './deploy-sample.ts'
 import { describeTree, writeRareContent } from './fidelity-content.ts'
 
@@ -37,13 +38,21 @@ async function makeFileSystem(
   return at
 }
 
-async function captureTree(
+function captureTree(
   scope: Scope,
   directory: string,
   excludes: readonly string[] = [],
 ): Promise<CaptureReport> {
+  return captureFrom(scope, { type: 'root', directory }, excludes)
+}
+
+async function captureFrom(
+  scope: Scope,
+  source: CaptureSource,
+  excludes: readonly string[] = [],
+): Promise<CaptureReport> {
   const options = {
-    source: { type: 'root', directory } as const,
+    source,
     repository: await openRepository(join(scope.directory, 'repository')),
     ...{ name: parseImageName('rare'), version: parseImageVersion(String(versions++)) },
     ...{ excludes, useDefaultExcludes: true, zstdLevel: 1, threads: 1 },
@@ -115,6 +124,25 @@ describe('a round trip through find, tar, swarm and kernel', { skip }, () => {
       })
     })
   }
+
+  test('everything arrives over ssh, too', async () => {
+    await withScope(async (scope) => {
+      const tree = await makeFileSystem(scope, 'tree', EXT4) // where the golden client lives
+      const golden = await startSshGolden(scope)
+      assert.equal(golden.tree, tree)
+      await mkdir(join(tree, 'rare'))
+      await writeRareContent(scope, join(tree, 'rare'))
+      const wanted = without(await describeTree(join(tree, 'rare')), 'socket')
+      const source = {
+        ...({ type: 'ssh', host: 'root@127.0.0.1', port: golden.port } as const),
+        ...{ sshOptions: golden.sshOptions, identityFile: golden.identityFile },
+      }
+      const report = await captureFrom(scope, source)
+      const target = await makeFileSystem(scope, 'target', EXT4)
+      assert.deepEqual((await deployTree(scope, report, target)).notes, [])
+      assertSame(await describeTree(join(target, 'rare')), wanted)
+    })
+  })
 
   test('deploy() says what a file system with small inodes cannot keep', async () => {
     await withScope(async (scope) => {

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { encodeFrame, FrameEncoder } from '../../../src/image/frame.ts'
+import { statedContentBytes } from '../../../src/image/zstd-frame-header.ts'
 import { FrameDecoder } from '../../../src/image/frame-decoder.ts'
 import { frameFits, splitToFit } from '../../../src/image/frame-split.ts'
 import { frameBoundBytes, writeSkippableFrame } from '../../../src/image/pack-layout.ts'
@@ -66,6 +67,32 @@ test('FrameDecoder refuses damage and wrong lengths, and works on', () => {
   }
   assert.throws(() => decoder.decode(Buffer.alloc(100, 'x'), 2048))
   assert.throws(() => decoder.decode(Buffer.concat([frame, frame]), 2048))
+})
+
+test('FrameDecoder takes no memory for the size that a hostile frame claims', () => {
+  const decoder = new FrameDecoder()
+  const before = process.memoryUsage().rss
+  for (const window of [0x00, 0x88, 0xa8, 0xf8]) {
+    for (const claimed of [2n ** 26n, 2n ** 40n, 2n ** 63n]) {
+      const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xc0, window, 0, 0, 0, 0, 0, 0, 0, 0])
+      header.writeBigUInt64LE(claimed, 6)
+      // A last block of 128 KiB that repeats one byte, 4 bytes long.
+      const frame = Buffer.concat([header, Buffer.from([0x03, 0x00, 0x10, 0x41])])
+      assert.throws(() => decoder.decode(frame, 512), RangeError)
+    }
+  }
+  assert.ok(process.memoryUsage().rss - before < 64 * 2 ** 20)
+})
+
+test('statedContentBytes() reads what zstd writes, for any length', () => {
+  for (const length of [1, 255, 256, 257, 65_535, 65_536, 65_792, 70_000, 3_000_000]) {
+    assert.equal(statedContentBytes(zstdCompressSync(Buffer.alloc(length, 'x'))), length)
+  }
+  const frame = zstdCompressSync(Buffer.alloc(300))
+  for (let cut = 0; cut < 6; cut++) {
+    assert.equal(statedContentBytes(frame.subarray(0, cut)), undefined)
+  }
+  assert.equal(statedContentBytes(Buffer.alloc(100, 'x')), undefined)
 })
 
 test('frameFits() leaves nothing or room for a skippable frame', () => {
