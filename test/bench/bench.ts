@@ -5,6 +5,7 @@ import { benchDeploy } from './bench-deploy.ts'
 import { benchEngine } from './bench-engine.ts'
 import { benchFluid } from './bench-fluid.ts'
 import { benchLanes } from './bench-lanes.ts'
+import { benchRepository } from './bench-repository.ts'
 import { competition, type Bench, type Report } from './report.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
@@ -13,6 +14,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   engine: benchEngine,
   fluid: benchFluid,
   lanes: benchLanes,
+  repository: benchRepository,
 }
 
 function printTable(table: Report['table']): void {
