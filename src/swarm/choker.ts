@@ -1,72 +1,39 @@
-// Whom we send to. Pure. On a LAN where all want the same image at the same time nearly everybody is
-// worth serving; the bound keeps pieces arriving whole soon rather than all at once late. A node
-// prefers those that give to it; a server prefers those that it gave least, so that each piece leaves
-// it few times and travels on from there. One more place goes round by chance, for newcomers.
-import { type Role } from './wire/extension.ts'
+// Whom we send to. Pure. Everybody who is interested while there are places; beyond that peers take turns
+// of one piece, who waited longest first: pieces leave one after the other to many peers, which can all
+// give them on, and nobody is starved, whatever it gives itself.
 import { type PeerKey } from './begun-piece.ts'
+import { type Turn } from './turn.ts'
 
 export interface ChokePeer {
   readonly key: PeerKey
   readonly isInterested: boolean
   readonly isUnchoked: boolean
-  /** What it sent us lately. */
-  readonly downloadBytesPerSecond: number
-  /** All that we ever sent it on this connection. */
-  readonly uploadedBytes: number
+  readonly turn: Pick<Turn, 'changedMs' | 'isOver' | 'isEnding'>
 }
 
 export interface ChokeOptions {
-  readonly role: Role
-  /** Places by merit; at least 1. */
-  readonly regularSlots: number
+  /** Peers served at once; at least 1. */
+  readonly places: number
+  readonly nowMs: number
   /** Uniform in [0, 1). */
   readonly random: () => number
 }
 
-export interface ChokeDecision {
-  readonly unchoked: ReadonlySet<PeerKey>
-  /** Holds the place given by chance; to be handed in at the next round. */
-  readonly optimistic: PeerKey | undefined
-}
-
-/**
- * One round. `optimistic` is the holder of the last round, or undefined to draw anew. Bytes that a peer
- * has already are only told apart by more than `HYSTERESIS_BYTES`, so that nobody is choked for a trifle.
- */
+/** Who is unchoked from now on. To be called when interest has changed or a turn is over, and regularly. */
 export function chooseUnchoked(
   peers: readonly ChokePeer[],
-  optimistic: PeerKey | undefined,
-  options: ChokeOptions,
-): ChokeDecision {
-  const interested = peers.filter((peer) => peer.isInterested)
-  if (interested.length <= options.regularSlots + 1) {
-    return { unchoked: new Set(interested.map((peer) => peer.key)), optimistic: undefined }
-  }
-  const merit = options.role === 'server' ? leastServed : mostGiving
-  const ranked = interested.toSorted(
-    (a, b) => merit(a, b) || Number(b.isUnchoked) - Number(a.isUnchoked) || a.key - b.key,
-  )
-  const unchoked = new Set(ranked.slice(0, options.regularSlots).map((peer) => peer.key))
-  const others = ranked.slice(options.regularSlots)
-  const kept = others.find((peer) => peer.key === optimistic)
-  const drawn = kept ?? others[Math.floor(options.random() * others.length)]
-  if (drawn !== undefined) unchoked.add(drawn.key)
-  return { unchoked, optimistic: drawn?.key }
-}
-
-const HYSTERESIS_BYTES = 32 * 2 ** 20
-
-const RATE_STEP_BYTES_PER_SECOND = 2 ** 20
-
-function leastServed(a: ChokePeer, b: ChokePeer): number {
-  return step(a.uploadedBytes, HYSTERESIS_BYTES) - step(b.uploadedBytes, HYSTERESIS_BYTES)
-}
-
-function mostGiving(a: ChokePeer, b: ChokePeer): number {
-  const [rateOfA, rateOfB] = [a.downloadBytesPerSecond, b.downloadBytesPerSecond]
-  return step(rateOfB, RATE_STEP_BYTES_PER_SECOND) - step(rateOfA, RATE_STEP_BYTES_PER_SECOND)
-}
-
-function step(value: number, size: number): number {
-  return Math.floor(value / size)
+  { places, nowMs, random }: ChokeOptions,
+): ReadonlySet<PeerKey> {
+  const isEnding = (peer: ChokePeer) => !peer.isUnchoked && peer.turn.isEnding(nowMs)
+  const waiting = peers.filter((peer) => peer.isInterested && !peer.isUnchoked && !isEnding(peer))
+  const isStaying = (peer: ChokePeer) =>
+    peer.isUnchoked && peer.isInterested && (waiting.length === 0 || !peer.turn.isOver(nowMs))
+  const unchoked = new Set(peers.filter(isStaying).map(({ key }) => key))
+  const free = places - unchoked.size - peers.filter(isEnding).length
+  const next = waiting
+    .map((peer) => ({ peer, rank: random() }))
+    .sort((a, b) => a.peer.turn.changedMs - b.peer.turn.changedMs || a.rank - b.rank)
+    .slice(0, Math.max(0, free))
+  for (const { peer } of next) unchoked.add(peer.key)
+  return unchoked
 }

@@ -43,8 +43,6 @@ interface Guest {
   wanted: Bitfield | undefined
   /** What it wants and was not shown; undefined while there is something fresh for it. */
   rest: readonly number[] | undefined
-  /** Shown to it while it was choked. */
-  bait: number | undefined
   isUnchoked: boolean
   /** Unchoked, and asks for nothing. */
   isIdle: boolean
@@ -74,7 +72,7 @@ export class FirstDistribution {
     if (this.#fresh.length === 0 && this.#offeredMs.size === 0) return false
     this.#guests.set(peer.key, {
       ...{ peer, shown: new Bitfield(this.#options.pieceCount), offers: new Map() },
-      ...{ wanted: undefined, rest: undefined, bait: undefined },
+      ...{ wanted: undefined, rest: undefined },
       ...{ isUnchoked: false, isIdle: false, activeMs: nowMs },
     })
     return true
@@ -101,10 +99,7 @@ export class FirstDistribution {
     if (guest === undefined) return
     guest.isUnchoked = isUnchoked
     guest.activeMs = nowMs
-    if (!isUnchoked) this.#takeBack(guest)
-    else if (guest.bait !== undefined && this.#isFresh(guest.bait)) {
-      this.#reserve(guest, guest.bait, nowMs)
-    }
+    if (!isUnchoked) this.#takeBack(guest, ([, askedBytes]) => askedBytes === 0)
   }
 
   /** The peer asks for a range. */
@@ -121,6 +116,7 @@ export class FirstDistribution {
   next(key: PeerKey, nowMs: number): readonly number[] {
     const guest = this.#guests.get(key)
     if (guest === undefined) return []
+    const openOffers = this.#openOffers(guest, nowMs)
     const isIdle = nowMs - guest.activeMs > IDLE_MS
     if (guest.wanted === undefined) {
       if (!isIdle) return []
@@ -131,22 +127,20 @@ export class FirstDistribution {
       this.#takeBack(guest)
     }
     if (guest.isIdle) return this.#showRest(guest, nowMs)
-    return guest.isUnchoked ? this.#offer(guest, nowMs) : this.#tempt(guest, nowMs)
+    if (guest.isUnchoked) return this.#offer(guest, openOffers, nowMs)
+    return this.#findFresh(guest) === undefined ? this.#showRest(guest, nowMs) : []
   }
 
-  /** A choked peer is shown one piece that it wants, or it would never ask to be unchoked. */
-  #tempt(guest: Guest, nowMs: number): readonly number[] {
-    const { bait, peer, wanted } = guest
-    if (bait !== undefined && wanted?.has(bait) && !peer.has(bait)) return []
-    // From anywhere: those that are unchoked at the same moment will ask for it at once.
-    guest.bait = this.#findFresh(guest, Math.floor(this.#options.random() * this.#fresh.length))
-    return guest.bait === undefined ? this.#showRest(guest, nowMs) : show(guest, [guest.bait])
+  /** There is something fresh for the peer, which does not know: it may be unchoked without asking. */
+  hasFresh(key: PeerKey): boolean {
+    const guest = this.#guests.get(key)
+    return guest !== undefined && !guest.isIdle && this.#findFresh(guest) !== undefined
   }
 
-  #offer(guest: Guest, nowMs: number): readonly number[] {
+  #offer(guest: Guest, openOffers: number, nowMs: number): readonly number[] {
     const pieces: number[] = []
-    for (let open = this.#openOffers(guest, nowMs); open < OPEN_OFFERS; open++) {
-      const index = this.#findFresh(guest, 0)
+    for (let open = openOffers; open < OPEN_OFFERS; open++) {
+      const index = this.#findFresh(guest)
       // While something is on its way, the uplink is not spent on what others can give.
       if (index === undefined && guest.offers.size === 0) return this.#showRest(guest, nowMs)
       if (index === undefined) break
@@ -198,14 +192,16 @@ export class FirstDistribution {
     )
   }
 
-  #takeBack(guest: Guest): void {
-    for (const index of guest.offers.keys()) {
+  /** What is on offer to the peer becomes fresh again; by default all of it. */
+  #takeBack(guest: Guest, isMeant: (offer: readonly [number, number]) => boolean = () => true) {
+    for (const [index, askedBytes] of guest.offers) {
+      if (!isMeant([index, askedBytes])) continue
+      guest.offers.delete(index)
       this.#offeredMs.delete(index)
       if (this.#options.copiesOf(index) > 0) continue
       this.#isFreshPiece[index] = 1
       this.#fresh.push(index)
     }
-    guest.offers.clear()
   }
 
   /** Pieces at the end that are fresh no more: on offer, or some peer brought them. */
@@ -220,12 +216,12 @@ export class FirstDistribution {
     return this.#isFreshPiece[index] === 1 && this.#options.copiesOf(index) === 0
   }
 
-  /** A fresh piece that the peer wants, looked for from the end but for the last `skip`. */
-  #findFresh(guest: Guest, skip: number): number | undefined {
+  /** A fresh piece that the peer wants, looked for from the end. */
+  #findFresh(guest: Guest): number | undefined {
     this.#dropStale()
     const count = this.#fresh.length
     for (let step = 0; step < count; step++) {
-      const index = this.#fresh[(2 * count - 1 - skip - step) % count] ?? 0
+      const index = this.#fresh[count - 1 - step] ?? 0
       if (this.#isFresh(index) && guest.wanted?.has(index)) return index
     }
     return undefined

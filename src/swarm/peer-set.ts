@@ -45,13 +45,21 @@ const SHORT_LIFE_MS = 5000
 const STALE_MS = 15_000
 
 /**
- * Peers served at once. The server's pieces shall be many nodes' to give on from the start, and each soon
- * be whole. Between nodes that all want everything at the same time, choking only makes some of them late.
+ * Peers served at once. Nodes serve all their neighbours: a node that is choked while its links are idle is
+ * late. The server's pieces shall soon be whole, but with fewer peers at once its link is not always busy,
+ * as they fetch from each other as well.
  */
-const REGULAR_SLOTS: Readonly<Record<Role, number>> = { server: 16, node: 32 }
+const PLACES: Readonly<Record<Role, number>> = { server: 12, node: 32 }
 
-const CHOKE_ROUND_MS = 10_000
-const OPTIMISTIC_MS = 30_000
+/**
+ * The server begins with so few: nobody has anything else to fetch, and the first pieces make the swarm.
+ * One more comes with every two pieces that have reached anybody, so that they do not all come at once.
+ */
+const FIRST_PLACES = 4
+const PIECES_PER_PLACE = 2
+
+/** Turns end by events, but for those that are not used. */
+const CHOKE_ROUND_MS = 1000
 
 interface Member {
   readonly peer: Peer
@@ -78,8 +86,6 @@ export class PeerSet {
   readonly #liarsByHost = new Map<string, number>()
   readonly #releases = new Set<Promise<void>>()
   #nextKey = 1
-  #optimistic: PeerKey | undefined
-  #nextDrawMs = 0
   #nextChokeMs = 0
   #isClosed = false
 
@@ -165,16 +171,20 @@ export class PeerSet {
 
   /** Decides anew who is unchoked. */
   choke(): void {
-    const { clock, torrent, random } = this.#options
+    const { clock, random } = this.#options
     const nowMs = clock.monotonicMs()
-    const isDraw = nowMs >= this.#nextDrawMs
-    if (isDraw) this.#nextDrawMs = nowMs + OPTIMISTIC_MS
     this.#nextChokeMs = nowMs + CHOKE_ROUND_MS
-    const decision = chooseUnchoked([...this], isDraw ? undefined : this.#optimistic, {
-      ...{ role: torrent.role, regularSlots: REGULAR_SLOTS[torrent.role], random },
-    })
-    this.#optimistic = decision.optimistic
-    for (const peer of this) peer.setUnchoked(decision.unchoked.has(peer.key))
+    const unchoked = chooseUnchoked([...this], { places: this.#places, nowMs, random })
+    for (const peer of this) peer.setUnchoked(unchoked.has(peer.key))
+  }
+
+  get #places(): number {
+    const { role, metainfo, picker } = this.#options.torrent
+    let places = role === 'server' ? FIRST_PLACES : PLACES[role]
+    for (let index = 0; index < metainfo.pieceCount && places < PLACES[role]; index++) {
+      if (picker.availabilityOf(index) > 0) places += 1 / PIECES_PER_PLACE
+    }
+    return Math.floor(places)
   }
 
   /** Closes all connections; resolves when none of them is reading any more. */

@@ -17,6 +17,7 @@ import { type PeerKey, type PickingPeer } from './begun-piece.ts'
 import { Requester } from './requester.ts'
 import { MAX_OWN_REQUEST_BYTES, protocolFault, REQUEST_QUEUE, Serving } from './serving.ts'
 import { type PeerStats } from './torrent-handle.ts'
+import { type Turn } from './turn.ts'
 import { type BlockRange, type WireMessage } from './wire/wire.ts'
 
 /** A peer that sends this much nobody asked for is cut off. */
@@ -123,9 +124,13 @@ export class Peer implements PickingPeer, PeerSink {
     return this.#extension?.client || clientOfId(this.peerId)
   }
 
-  /** It wants something from us. */
+  /** It wants something from us, told of or not. */
   get isInterested(): boolean {
-    return this.#isInterested
+    return this.#isInterested || this.#serving.isAwaited
+  }
+
+  get turn(): Turn {
+    return this.#serving.turn
   }
 
   /** We let it have something. */

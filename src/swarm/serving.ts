@@ -7,6 +7,7 @@ import { type Connection } from './connection/connection.ts'
 import { type OfferedPeer } from './first-distribution.ts'
 import { type PeerTorrent } from './peer-torrent.ts'
 import { RateMeter } from './pipeline.ts'
+import { Turn } from './turn.ts'
 import { Uploader } from './uploader.ts'
 import { type BlockRange } from './wire/wire.ts'
 
@@ -37,6 +38,7 @@ export interface ServingOptions {
 }
 
 export class Serving {
+  readonly turn: Turn
   readonly #options: ServingOptions
   readonly #uploader: Uploader
   readonly #meter: RateMeter
@@ -48,10 +50,12 @@ export class Serving {
     const { clock, store, uploadBuffers: buffers } = torrent
     this.#options = options
     this.#meter = new RateMeter(clock.monotonicMs())
+    this.turn = new Turn(torrent.metainfo.pieceLengthBytes)
     this.#uploader = new Uploader({
       ...{ connection, store, buffers },
       onSent: (bytes) => {
         this.#refusedRequests = 0
+        this.#settled(bytes)
         this.#meter.add(bytes, clock.monotonicMs())
         onSent(bytes)
       },
@@ -65,6 +69,12 @@ export class Serving {
   /** We let the peer have something. */
   get isUnchoked(): boolean {
     return this.#isUnchoked
+  }
+
+  /** It may want something that it was not told of. */
+  get isAwaited(): boolean {
+    const { torrent, peer } = this.#options
+    return torrent.distribution?.hasFresh(peer.key) ?? false
   }
 
   get bytesPerSecond(): number {
@@ -84,7 +94,9 @@ export class Serving {
 
   /** The peer told which pieces it is after. */
   setWanted(wanted: Bitfield): void {
-    this.#options.torrent.distribution?.setWanted(this.#options.peer.key, wanted)
+    const { torrent, peer } = this.#options
+    torrent.distribution?.setWanted(peer.key, wanted)
+    torrent.onInterestChanged()
     this.offer()
   }
 
@@ -98,21 +110,34 @@ export class Serving {
     }
   }
 
-  /** Lets the peer have pieces, or no longer. Requests that wait are then refused. */
+  /** Begins a turn, or the next if the last is over; or ends it: what was asked for is still sent. */
   setUnchoked(isUnchoked: boolean): void {
-    const { peer, torrent, connection } = this.#options
-    if (isUnchoked === this.#isUnchoked || connection.isClosed) return
-    this.#isUnchoked = isUnchoked
-    connection.send({ type: isUnchoked ? 'unchoke' : 'choke' })
-    if (!isUnchoked) for (const range of this.#uploader.clear()) this.#reject(range)
-    torrent.distribution?.setUnchoked(peer.key, isUnchoked, torrent.clock.monotonicMs())
+    const { peer, torrent, connection, supportsFast } = this.#options
+    const nowMs = torrent.clock.monotonicMs()
+    const isSame = isUnchoked === this.#isUnchoked
+    if (connection.isClosed || (isSame && !(isUnchoked && this.turn.isOver(nowMs)))) return
+    this.turn.change(nowMs)
+    if (!isSame) {
+      this.#isUnchoked = isUnchoked
+      connection.send({ type: isUnchoked ? 'unchoke' : 'choke' })
+      // Without BEP 6 a choked peer forgets what it asked for.
+      const dropped = isUnchoked || supportsFast ? [] : this.#uploader.clear()
+      for (const { lengthBytes } of dropped) this.#settled(lengthBytes)
+      torrent.distribution?.setUnchoked(peer.key, isUnchoked, nowMs)
+    }
     this.offer()
+  }
+
+  /** Sent, or not to be sent. */
+  #settled(bytes: number): void {
+    if (this.turn.settled(bytes) && !this.#isUnchoked) this.#options.torrent.onInterestChanged()
   }
 
   /** The peer asks for a range. Throws ERR_SI_PROTOCOL when no honest peer would. */
   request(range: BlockRange, isOwn: boolean): void {
     const { peer, torrent } = this.#options
     const { metainfo, have, distribution, clock } = torrent
+    const nowMs = clock.monotonicMs()
     const mostBytes = isOwn ? MAX_OWN_REQUEST_BYTES : MAX_FOREIGN_REQUEST_BYTES
     const endBytes = range.offsetBytes + range.lengthBytes
     if (range.pieceIndex >= metainfo.pieceCount || range.lengthBytes === 0) {
@@ -124,13 +149,18 @@ export class Serving {
     const isServed = this.#isUnchoked && have.has(range.pieceIndex)
     if (!isServed || this.#uploader.queuedRequests >= REQUEST_QUEUE) return this.#reject(range)
     this.#uploader.push(range)
-    distribution?.requested(peer.key, range, clock.monotonicMs())
-    this.offer()
+    this.turn.asked(range.lengthBytes)
+    distribution?.requested(peer.key, range, nowMs)
+    // Whoever has had its turn is offered nothing more before it is clear that nobody waits.
+    if (this.turn.isOver(nowMs)) torrent.onInterestChanged()
+    else this.offer()
   }
 
   /** The peer takes a request back. */
   cancel(range: BlockRange): void {
-    if (this.#uploader.cancel(range)) this.#reject(range)
+    if (!this.#uploader.cancel(range)) return
+    this.#settled(range.lengthBytes)
+    this.#reject(range)
   }
 
   #reject(range: BlockRange): void {

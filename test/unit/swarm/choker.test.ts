@@ -2,58 +2,64 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { chooseUnchoked, type ChokePeer } from '../../../src/swarm/choker.ts'
+import { Turn } from '../../../src/swarm/turn.ts'
 
-function peers(
-  count: number,
-  change: (key: number) => Partial<ChokePeer> = () => ({}),
-): ChokePeer[] {
-  return Array.from({ length: count }, (_, key) => ({
-    ...{ key, isInterested: true, isUnchoked: false, downloadBytesPerSecond: 0, uploadedBytes: 0 },
-    ...change(key),
-  }))
+const PIECE_BYTES = 1000
+
+interface PeerSketch {
+  readonly isInterested?: boolean
+  readonly isUnchoked?: boolean
+  readonly askedBytes?: number
+  readonly changedMs?: number
 }
 
-const MIB = 2 ** 20
+/** Peers numbered from 0, as these describe them. */
+function peersOf(sketches: readonly PeerSketch[]): ChokePeer[] {
+  return sketches.map((sketch, key) => {
+    const { isInterested = true, isUnchoked = false, askedBytes = 0, changedMs = 0 } = sketch
+    const turn = new Turn(PIECE_BYTES)
+    turn.change(changedMs)
+    turn.asked(askedBytes)
+    return { key, isInterested, isUnchoked, turn }
+  })
+}
+
+function choose(sketches: readonly PeerSketch[], places: number, nowMs = 0): number[] {
+  return [...chooseUnchoked(peersOf(sketches), { places, nowMs, random: () => 0 })]
+}
 
 test('chooseUnchoked() serves everybody who is interested while there is room', () => {
-  const decision = chooseUnchoked(
-    peers(4, (key) => ({ isInterested: key !== 2 })),
-    undefined,
-    {
-      ...{ role: 'node', regularSlots: 3, random: Math.random },
-    },
-  )
-  assert.deepEqual([...decision.unchoked], [0, 1, 3])
+  assert.deepEqual(choose([{}, {}, { isInterested: false }, {}], 3), [0, 1, 3])
 })
 
-test('chooseUnchoked() of a server prefers those it gave least', () => {
-  const all = peers(10, (key) => ({ uploadedBytes: (10 - key) * 100 * MIB }))
-  const { unchoked, optimistic } = chooseUnchoked(all, undefined, {
-    ...{ role: 'server', regularSlots: 3, random: () => 0 },
-  })
-  assert.deepEqual([...unchoked], [9, 8, 7, 6])
-  assert.equal(optimistic, 6)
+test('chooseUnchoked() lets those wait for whom there is no place', () => {
+  assert.deepEqual(choose([{ isUnchoked: true }, {}, {}], 2), [0, 1])
 })
 
-test('chooseUnchoked() of a node prefers those that give most', () => {
-  const all = peers(10, (key) => ({ downloadBytesPerSecond: key * 2 * MIB }))
-  const { unchoked } = chooseUnchoked(all, undefined, {
-    ...{ role: 'node', regularSlots: 2, random: () => 0.999 },
-  })
-  assert.deepEqual([...unchoked], [9, 8, 0])
+test('chooseUnchoked() gives a free place to who has waited longest', () => {
+  const peers = [{ changedMs: 30 }, { changedMs: 10 }, { changedMs: 20 }]
+  assert.deepEqual(choose(peers, 2, 40), [1, 2])
 })
 
-test('chooseUnchoked() chokes nobody for a trifle', () => {
-  const all = peers(6, (key) => ({ uploadedBytes: key < 3 ? 2 * MIB : MIB, isUnchoked: key < 3 }))
-  const { unchoked } = chooseUnchoked(all, 5, {
-    ...{ role: 'server', regularSlots: 3, random: () => 0 },
-  })
-  assert.deepEqual([...unchoked], [0, 1, 2, 5])
+test('chooseUnchoked() ends the turn of who has asked for a piece, if others wait', () => {
+  const served = { isUnchoked: true, askedBytes: PIECE_BYTES }
+  assert.deepEqual(choose([served, { isUnchoked: true }], 2), [0, 1])
+  assert.deepEqual(choose([served, { isUnchoked: true }, {}], 3), [1, 2])
 })
 
-test('chooseUnchoked() keeps the place given by chance until it is drawn anew', () => {
-  const options = { role: 'server', regularSlots: 1, random: () => 0.5 } as const
-  assert.equal(chooseUnchoked(peers(5), 4, options).optimistic, 4)
-  assert.equal(chooseUnchoked(peers(5), undefined, options).optimistic, 3)
-  assert.equal(chooseUnchoked(peers(5), 77, options).optimistic, 3)
+test('chooseUnchoked() keeps the place of who is still owed something, for 30 s at most', () => {
+  const ending = { isUnchoked: false, askedBytes: PIECE_BYTES }
+  assert.deepEqual(choose([ending, {}], 1, 30_000), [])
+  assert.deepEqual(choose([ending, { changedMs: 1 }], 1, 30_001), [0])
+})
+
+test('chooseUnchoked() takes the place of who does not use it for 5 s, if others wait', () => {
+  const unused = { isUnchoked: true }
+  assert.deepEqual(choose([unused, {}], 1, 5000), [0])
+  assert.deepEqual(choose([unused], 1, 5001), [0])
+  assert.deepEqual(choose([unused, {}], 2, 5001), [1])
+})
+
+test('chooseUnchoked() chokes who is not interested any more', () => {
+  assert.deepEqual(choose([{ isUnchoked: true, isInterested: false }], 1), [])
 })

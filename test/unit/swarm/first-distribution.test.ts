@@ -63,15 +63,29 @@ test('a piece asked for whole makes room for the next; so does one got elsewhere
   assert.deepEqual(a.next(), [3])
 })
 
-test('a choked peer is shown one piece, which is its own when it is unchoked', () => {
-  const { distribution, join } = bench(6)
+test('a choked peer is shown nothing while there is something fresh for it, and may be unchoked', () => {
+  const { distribution, join } = bench(2)
   const a = join({ isUnchoked: false })
-  const [bait] = a.next()
   assert.deepEqual(a.next(), [])
+  assert.equal(distribution.hasFresh(a.key), true)
   const b = join()
-  distribution.setUnchoked(a.key, true, 0)
-  const shown = [...a.next(), ...b.next()]
-  assert.equal(new Set([bait, ...shown]).size, 2)
+  assert.deepEqual(b.next(), [1])
+  b.ask(1)
+  assert.deepEqual(b.next(), [0])
+  assert.equal(distribution.hasFresh(a.key), false)
+  b.get(1)
+  assert.deepEqual(a.next(), [1])
+})
+
+test('what a peer has asked for stays its own when its turn is over', () => {
+  const { distribution, join } = bench(3)
+  const a = join()
+  assert.deepEqual(a.next(), [2])
+  a.ask(2)
+  assert.deepEqual(a.next(), [1])
+  distribution.setUnchoked(a.key, false, 0)
+  assert.deepEqual(join().next(), [1])
+  assert.deepEqual(join().next(), [0])
 })
 
 test('what a peer was to fetch is offered to others when it is choked or gone', () => {
