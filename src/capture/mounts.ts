@@ -88,18 +88,20 @@ const VOLATILE = /^\/(?:proc|sys|dev|run)(?:\/|$)|^\/tmp\//
 
 /**
  * Local file systems and the root. Network, pseudo and fuse file systems, read-only media and
- * `removable` devices (`8:16`) are left out, as is all that is mounted below /proc /sys /dev /run.
+ * `removable` devices (`8:16`) are left out, as is all that is mounted below /proc /sys /dev /run,
+ * but for the mount points that were asked for.
  */
 export function chooseMounts(
   mounts: readonly Mount[],
   removable: ReadonlySet<string> = new Set(),
+  asked: ReadonlySet<string> = new Set(),
 ): CapturedMounts {
   const visible = visibleMounts(mounts)
   const chosen = new Map<string, Mount>()
   const duplicates: string[] = []
   for (const mount of visible) {
     const isRoot = mount.mountPoint === '/'
-    if (!isRoot && !isLocal(mount, removable)) continue
+    if (!isRoot && !asked.has(mount.mountPoint) && !isLocal(mount, removable)) continue
     const isBound = !isRoot && mount.fsRoot !== '/' && !LOCAL_WITHOUT_DEVICE.has(mount.type)
     const identity = `${mount.device} ${LOCAL_WITHOUT_DEVICE.has(mount.type) ? mount.fsRoot : ''}`
     if (isBound || chosen.has(identity)) duplicates.push(mount.mountPoint)

@@ -1,5 +1,6 @@
 // From what the probe found to what will be captured. Pure.
 import { join } from 'node:path'
+import { SiError } from '../core/core.ts'
 import type { DiskLayout, HeaderFacts } from '../image/image.ts'
 import { buildExcludes } from './excludes.ts'
 import type { RuleText } from './filter-rules.ts'
@@ -20,14 +21,20 @@ export interface PlanOptions {
   readonly root: string
   readonly rules: readonly RuleText[]
   readonly useDefaultExcludes: boolean
+  /** Captured besides those on disks, relative to the root: `/srv/nfs`. */
+  readonly mountPoints: readonly string[]
   /** Left out when it lies inside the tree; null when it is on another machine. */
   readonly repositoryDirectory: string | null
 }
 
 export function planCapture(facts: ProbeFacts, options: PlanOptions): CapturePlan {
   const removable = facts.devices?.nodes.filter(({ isRemovable }) => isRemovable) ?? []
-  const captured = chooseMounts(facts.mounts, new Set(removable.map(({ device }) => device)))
-  const { layout, notes } = buildLayout({ ...facts, mounts: captured.mounts })
+  const devices = new Set(removable.map(({ device }) => device))
+  const asked = new Set(options.mountPoints.map(checkMountPoint(facts)))
+  const captured = chooseMounts(facts.mounts, devices, asked)
+  // What was asked for is captured as plain files: it is on no disk that a target could have.
+  const own = chooseMounts(facts.mounts, devices)
+  const { layout, notes } = buildLayout({ ...facts, mounts: own.mounts })
   const swapFiles = facts.swaps.filter(({ isFile }) => isFile)
   const images =
     options.repositoryDirectory === null
@@ -59,6 +66,16 @@ export function planCapture(facts: ProbeFacts, options: PlanOptions): CapturePla
       ...notes,
       ...swapFiles.map(({ path }) => `Swap file ${path} is left out: create it anew on targets`),
     ],
+  }
+}
+
+function checkMountPoint({ mounts }: ProbeFacts): (text: string) => string {
+  return (text) => {
+    const path = text.replace(/(?<=.)\/+$/, '')
+    if (mounts.some(({ mountPoint }) => mountPoint === path)) return path
+    throw new SiError('ERR_SI_USAGE', `Cannot capture ${text} too: nothing is mounted there`, {
+      hint: 'Name a mount point of the golden client, seen from the root of the tree',
+    })
   }
 }
 

@@ -23,6 +23,8 @@ export interface SelectionOptions {
   readonly excludes: readonly string[]
   /** Also leave out DEFAULT_EXCLUDES and every lost+found. */
   readonly useDefaultExcludes: boolean
+  /** Mount points whose network, memory or removable file systems are captured, too. */
+  readonly mountPoints?: readonly string[]
 }
 
 export interface Preparation {
@@ -53,6 +55,7 @@ export async function prepareCapture(
     root: client.root,
     rules: keptRules.rules,
     useDefaultExcludes: keptRules.useDefaults,
+    mountPoints: options.mountPoints ?? [],
     repositoryDirectory:
       options.source.type === 'root' ? await resolveExisting(options.repository.directory) : null,
   })

@@ -31,6 +31,7 @@ interface GetimageOptions {
   readonly sshOption: readonly string[]
   readonly tracker: readonly string[]
   readonly defaultExcludes: boolean
+  readonly mount: readonly string[]
   readonly dryRun?: true
   readonly pieceLength?: number
   readonly level: number
@@ -80,6 +81,12 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
       rules.from,
     )
     .option('--no-default-excludes', 'keep what is left out by default (see README)')
+    .option(
+      '--mount <path>',
+      'also capture what is mounted here, such as a network file system',
+      collect,
+      [],
+    )
     .option('--dry-run', 'say what would be captured, and what leaves out what; write nothing')
     .addOption(
       sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),
@@ -152,6 +159,7 @@ async function toSelection(host: string | undefined, { options, rules }: Wish) {
     name: parseImageName(options.name ?? defaultName(host)),
     excludes: await readRules(rules.list),
     useDefaultExcludes: options.defaultExcludes,
+    mountPoints: options.mount,
   }
 }
 

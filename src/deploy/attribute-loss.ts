@@ -16,6 +16,7 @@ const WORDS: readonly (readonly [start: string, what: string])[] = [
   ['symlink', 'symbolic links'],
   ['hardlink', 'hard links'],
   ['node', 'device nodes or fifos'],
+  ['large', 'attributes as large as some are'],
   ['', 'attributes of other kinds'],
 ]
 

@@ -67,9 +67,8 @@ function setMetadata(calls: Calls, { table, entry }: EntryOf, noteLoss: NoteLoss
   const mode = (table.modes[entry] ?? 0) & (hasOwner ? ~0 : ~SETUID_AND_SETGID)
   isAllowed(() => calls.chmod?.(mode))
   for (const { name, value } of wantedXattrs(table, entry)) {
-    if (!isSupported(() => calls.setXattr(Buffer.from(name, 'latin1'), value))) {
-      noteLoss(name, entry)
-    }
+    const fault = refusal(() => calls.setXattr(Buffer.from(name, 'latin1'), value), XATTR_REFUSALS)
+    if (fault !== undefined) noteLoss(TOO_LARGE.has(fault) ? 'large' : name, entry)
   }
   const mtimeNs = entryMtimeNs(table, entry)
   calls.setMtime(mtimeNs)
@@ -96,21 +95,26 @@ function wantedXattrs(table: EntryTable, entry: number): EntryDetails['xattrs'] 
   return entryDetails(table, entry).xattrs.filter(({ name }) => !name.startsWith(XFS_ACL_PREFIX))
 }
 
-/** False where the file system has no such thing, or the kernel does not let it be set. */
+/** No such thing on this file system, or not for us; EINVAL: an ACL that the kernel cannot read. */
+const REFUSALS: ReadonlySet<string> = new Set(['EPERM', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP'])
+
+/** ext4 has room for one block of attributes; it says ENOSPC on an empty disk, too. */
+const TOO_LARGE: ReadonlySet<string> = new Set(['ENOSPC', 'E2BIG', 'ERANGE'])
+
+const XATTR_REFUSALS: ReadonlySet<string> = new Set([...REFUSALS, ...TOO_LARGE])
+
 function isAllowed(act: () => void): boolean {
-  return succeeds(act, ['EPERM', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP'])
+  return refusal(act, REFUSALS) === undefined
 }
 
-function isSupported(act: () => void): boolean {
-  return succeeds(act, ['ENOTSUP', 'EOPNOTSUPP', 'EPERM'])
-}
-
-function succeeds(act: () => void, codes: readonly string[]): boolean {
+/** The code of an expected refusal; undefined when it was done. */
+function refusal(act: () => void, codes: ReadonlySet<string>): string | undefined {
   try {
     act()
-    return true
+    return undefined
   } catch (error) {
-    if (codes.includes(errnoOf(error) ?? '')) return false
+    const code = errnoOf(error) ?? ''
+    if (codes.has(code)) return code
     throw error
   }
 }

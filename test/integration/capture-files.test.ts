@@ -23,6 +23,7 @@ interface Wish {
   readonly version?: string
   readonly excludes?: readonly string[]
   readonly useDefaultExcludes?: boolean
+  readonly mountPoints?: readonly string[]
 }
 
 async function selectionOf(scope: Scope, wish: Wish) {
@@ -32,6 +33,7 @@ async function selectionOf(scope: Scope, wish: Wish) {
     name: parseImageName('tree'),
     excludes: wish.excludes ?? [],
     useDefaultExcludes: wish.useDefaultExcludes ?? true,
+    mountPoints: wish.mountPoints ?? [],
   }
 }
 
@@ -149,6 +151,11 @@ describe('what a capture takes', { skip }, () => {
       const names = await listTar(await captureFiles(scope, { directory }))
       assert.ok(names.includes('./srv/memory/'))
       assert.ok(!names.includes('./srv/memory/file'))
+      const mountPoints = ['/srv/memory/']
+      const more = await captureFiles(scope, { directory, version: '2', mountPoints })
+      assert.ok((await listTar(more)).includes('./srv/memory/file'))
+      const wrong = { directory, version: '3', mountPoints: ['/srv'] }
+      await assert.rejects(captureFiles(scope, wrong), /Cannot capture \/srv too/)
     })
   })
 

@@ -161,6 +161,20 @@ describe('a round trip through find, tar, swarm and kernel', { skip }, () => {
     })
   })
 
+  test('deploy() says that attributes of xfs are too large for ext4', async () => {
+    await withScope(async (scope) => {
+      const golden = await makeFileSystem(scope, 'golden', ['mkfs.xfs', '-q', '-f'])
+      const script = 'cd "$1"; touch f; setfattr -n user.x -v "$(printf %030000d 7)" f'
+      await run('sh', ['-euc', script, 'sh', golden])
+      const report = await captureTree(scope, golden)
+      const target = await makeFileSystem(scope, 'target', EXT4)
+      const { notes } = await deployTree(scope, report, target)
+      assert.deepEqual(notes, [
+        "the target's file system cannot keep attributes as large as some are (1 file)",
+      ])
+    })
+  })
+
   test('deploy() says which objects a file system cannot hold, links to them included', async () => {
     await withScope(async (scope) => {
       const golden = await makeFileSystem(scope, 'golden', EXT4)
