@@ -25,6 +25,9 @@ import { prepareCapture, type Preparation, type SelectionOptions } from './prepa
 import type { Selection } from './selection.ts'
 import { tarScript } from './tar-command.ts'
 import { captureError, openTarStream, type TarStream } from './tar-stream.ts'
+import { MemberStream } from './member-stream.ts'
+import { mergeTar } from './merged-tar.ts'
+import { openPrevious, rememberMembers, type Previous } from './previous.ts'
 
 export { DEFAULT_EXCLUDES } from './excludes.ts'
 export { parseRule, parseRuleFile } from './filter-rules.ts'
@@ -38,6 +41,11 @@ export interface CaptureOptions extends SelectionOptions {
   readonly trackers?: readonly string[]
   /** A power of two. Left out: that of the image's latest version, else chosen by size. */
   readonly pieceLengthBytes?: number
+  /**
+   * Where files are taken from that have not changed since: the latest version of the name when left out,
+   * null for none.
+   */
+  readonly previous?: ImageReference | null
   /** 1–19. */
   readonly zstdLevel: number
   /** Threads that compress. */
@@ -50,9 +58,18 @@ export interface CaptureReport {
   readonly durationMs: number
   /** Paths that changed while they were read; the image holds one of their states. */
   readonly changedFiles: readonly string[]
+  /** What was not read again, and the image that it was taken from. */
+  readonly takenOver: TakenOver | null
   readonly notes: readonly string[]
   /** True when tar said that files changed: the image is good, but not of one moment. */
   readonly exitedPartial: boolean
+}
+
+export interface TakenOver {
+  readonly image: { readonly name: string; readonly version: string }
+  readonly files: number
+  /** In the tar, headers included. */
+  readonly bytes: number
 }
 
 /**
@@ -105,13 +122,20 @@ interface CaptureWork extends CaptureOptions, Preparation {
 }
 
 async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSignal) {
-  const { client, selection, draft } = work
+  const { client, list, selection, draft } = work
+  await using previous = await findPrevious(work)
+  const memory = rememberMembers(draft.directory, list, selection)
   const script = tarScript({ root: client.root, selection })
   const stopped = new AbortController()
   const flags = reportFlags(client, selection, AbortSignal.any([signal, stopped.signal]))
-  const stream = openTarStream(client, { script, names: selection.names() }, signal)
+  const names = selection.names(previous?.unchanged.has)
+  const stream = openTarStream(client, { script, names }, signal)
+  const source =
+    previous === undefined
+      ? stream.source
+      : mergeTar({ selection, ...previous, changed: new MemberStream(stream.source) })
   try {
-    const { header, torrent, notes } = await writeImage(stream.source, {
+    const { header, torrent, notes } = await writeImage(source, {
       directory: draft.directory,
       torrentName: `${work.name}-${work.version}`,
       pieceLengthBytes: work.pieceLengthBytes,
@@ -120,14 +144,17 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
       nodeLinks: selection.nodeLinks,
       header: () => Promise.resolve(headerFacts(work, stream)),
       onProgress: followProgress(selection, progress),
+      onMember: (place) => memory.onMember(place),
       signal,
     })
+    await memory.close()
     await nameTrackers(draft.directory, torrent, work.trackers ?? [])
     const { changedFiles, changedCount, unread, notes: tarNotes } = stream.messages()
     const unnamed = changedCount - changedFiles.length
     return {
       header,
       changedFiles,
+      takenOver: describe(previous),
       exitedPartial: work.isPartial || stream.isPartial(),
       notes: [
         ...work.notes,
@@ -143,7 +170,27 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
   } finally {
     stopped.abort()
     await Promise.all([stream.close(), flags])
+    await memory.close().catch(() => {}) // that failed above, or after something worse
   }
+}
+
+/** undefined when there is nothing to be taken over. */
+async function findPrevious(work: CaptureWork): Promise<Previous | undefined> {
+  const { previous, repository, name, list, selection } = work
+  if (previous === null) return undefined
+  try {
+    return await openPrevious(previous ?? (await repository.open(name)), list, selection)
+  } catch (error) {
+    if (isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND') && previous === undefined) return undefined
+    throw error
+  }
+}
+
+function describe(previous: Previous | undefined): TakenOver | null {
+  if (previous === undefined) return null
+  const { image, unchanged } = previous
+  const { name, version } = image
+  return { image: { name, version }, files: unchanged.files, bytes: unchanged.bytes }
 }
 
 function explainFailure(error: unknown, work: CaptureWork): unknown {
@@ -156,6 +203,11 @@ function explainFailure(error: unknown, work: CaptureWork): unknown {
       hint: 'Capture it again if it changed meanwhile, or leave it out with --exclude',
       cause: error,
     })
+  }
+  if (isSiError(error, 'ERR_SI_INTEGRITY')) {
+    const what = `Cannot take over unchanged files from the last version: ${error.message}`
+    const hint = 'Add --no-previous to read everything again'
+    return new SiError('ERR_SI_CAPTURE', what, { hint, cause: error })
   }
   const code = errnoOf(error)
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error

@@ -1,7 +1,7 @@
 // The golden client's tree as columns of numbers: about 50 bytes an object, so that millions fit into
 // memory. Invariant: an object's parent stands before it. Records: list-script.ts.
 import { SiError } from '../core/core.ts'
-import { END_MARK, START_MARK } from './list-script.ts'
+import { END_MARK, START_MARK, TIME_MARK } from './list-script.ts'
 
 export interface FileList {
   readonly count: number
@@ -13,6 +13,12 @@ export interface FileList {
   readonly sizes: Float64Array
   /** Bytes of a file's data: less than its size where there are holes. */
   readonly dataBytes: Float64Array
+  /** 64 bits wide, as some file systems need. */
+  readonly inodes: BigUint64Array
+  /** Nanoseconds since 1970 when data or attributes changed last (stat(2), st_ctim). */
+  readonly ctimes: BigInt64Array
+  /** The golden client's clock when the listing began. */
+  readonly listedAtNs: bigint
   readonly names: Buffer
   /** count + 1 positions in `names`. */
   readonly nameStarts: Float64Array
@@ -33,6 +39,9 @@ export class FileListBuilder {
   #types = new Uint8Array(FIRST_CAPACITY)
   #sizes = new Float64Array(FIRST_CAPACITY)
   #dataBytes = new Float64Array(FIRST_CAPACITY)
+  #inodes = new BigUint64Array(FIRST_CAPACITY)
+  #ctimes = new BigInt64Array(FIRST_CAPACITY)
+  #listedAtNs = 0n
   #nameStarts = new Float64Array(FIRST_CAPACITY + 1)
   #names: Buffer = Buffer.alloc(16 * FIRST_CAPACITY)
   #namesEnd = 0
@@ -72,6 +81,9 @@ export class FileListBuilder {
       types: this.#types.subarray(0, count),
       sizes: this.#sizes.subarray(0, count),
       dataBytes: this.#dataBytes.subarray(0, count),
+      inodes: this.#inodes.subarray(0, count),
+      ctimes: this.#ctimes.subarray(0, count),
+      listedAtNs: this.#listedAtNs,
       names: this.#names.subarray(0, this.#namesEnd),
       nameStarts: this.#nameStarts.subarray(0, count + 1),
       links: this.#links,
@@ -85,6 +97,10 @@ export class FileListBuilder {
       else if (mark === END_MARK) this.#isComplete = true
       return
     }
+    if (record[0] === TIME_MARK.charCodeAt(0)) {
+      this.#listedAtNs = parseSeconds(record.toString('latin1', 1)) ?? 0n
+      return
+    }
     let position = 0
     const field = () => {
       const space = record.indexOf(0x20, position)
@@ -95,7 +111,15 @@ export class FileListBuilder {
     const [depth, type] = [Number(field()), field()]
     const [size, blocks] = [Number(field()), Number(field())]
     const [device, inode, linkCount] = [field(), field(), Number(field())]
-    if (!Number.isSafeInteger(depth) || !(size >= 0) || !(blocks >= 0) || !(linkCount >= 0)) {
+    const ctimeNs = parseSeconds(field())
+    if (
+      ctimeNs === undefined ||
+      !/^\d{1,20}$/.test(inode) ||
+      !Number.isSafeInteger(depth) ||
+      !(size >= 0) ||
+      !(blocks >= 0) ||
+      !(linkCount >= 0)
+    ) {
       throw new SiError('ERR_SI_CAPTURE', 'Cannot understand what find(1) lists', {
         hint: 'Install GNU findutils on the golden client',
       })
@@ -104,6 +128,8 @@ export class FileListBuilder {
     const index = depth === 0 ? this.#stack[0] : this.#add(depth, record.subarray(position))
     if (index === undefined || index === -1) return
     this.#types[index] = type.charCodeAt(0)
+    this.#inodes[index] = BigInt(inode)
+    this.#ctimes[index] = ctimeNs
     this.#sizes[index] = size
     this.#dataBytes[index] = type === 'f' ? Math.min(size, blocks * BLOCK_BYTES) : 0
     if (linkCount < 2 || type === 'd') return
@@ -149,11 +175,16 @@ export class FileListBuilder {
       larger.set(old)
       return larger
     }
+    const [inodes, ctimes] = [this.#inodes, this.#ctimes]
     const capacity = (this.#capacity *= 2)
     this.#parents = grow(this.#parents, new Uint32Array(capacity))
     this.#types = grow(this.#types, new Uint8Array(capacity))
     this.#sizes = grow(this.#sizes, new Float64Array(capacity))
     this.#dataBytes = grow(this.#dataBytes, new Float64Array(capacity))
+    this.#inodes = new BigUint64Array(capacity)
+    this.#inodes.set(inodes)
+    this.#ctimes = new BigInt64Array(capacity)
+    this.#ctimes.set(ctimes)
     this.#nameStarts = grow(this.#nameStarts, new Float64Array(capacity + 1))
   }
 
@@ -173,4 +204,13 @@ export class FileListBuilder {
     }
     return index
   }
+}
+
+/** `1700000000.1234567890`, as find prints times, possibly negative → nanoseconds. */
+function parseSeconds(text: string): bigint | undefined {
+  const match = /^(-?)(\d{1,12})(?:\.(\d{1,9})\d*)?$/.exec(text)
+  const [, sign, whole = '', fraction = ''] = match ?? []
+  if (match === null) return undefined
+  const ns = BigInt(whole) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0'))
+  return sign === '-' ? -ns : ns
 }

@@ -6,9 +6,11 @@ import { quoteForShell } from './probe-script.ts'
 /** Marks the record that begins a mount point's listing, and the one that ends the whole list. */
 export const START_MARK = '@'
 export const END_MARK = '='
+/** Begins the record that holds the golden client's time when the listing began, in seconds. */
+export const TIME_MARK = '#'
 
-/** Depth, type, size, 512-byte blocks, device, inode, links, name. A name is bytes without a slash. */
-const RECORD = '%d %y %s %b %D %i %n %f\\0'
+/** Depth, type, size, 512-byte blocks, device, inode, links, ctime, name. A name is bytes without a slash. */
+const RECORD = '%d %y %s %b %D %i %n %C@ %f\\0'
 
 /** The script for `sh -s`. Mount points are relative to the root, parents first, `/` the root itself. */
 export function listScript(root: string, mountPoints: readonly string[]): string {
@@ -20,6 +22,7 @@ list() {
   printf '${START_MARK}\\000'
   find "$1" -xdev -printf '${RECORD}' </dev/null
 }
+printf '${TIME_MARK}%s\\000' "$(date +%s)"
 ${lists.join('\n')}
 printf '${END_MARK}\\000'
 `

@@ -7,6 +7,7 @@ import { readManifestHeader, type KeptRules } from '../image/image.ts'
 import type { ImageName, Repository } from '../repository/repository.ts'
 import { createFilter, parseRule, type RuleText } from './filter-rules.ts'
 import { createGoldenClient, type CaptureSource, type GoldenClient } from './golden-client.ts'
+import type { FileList } from './file-list.ts'
 import { listFiles } from './list-files.ts'
 import { planCapture, type CapturePlan } from './plan.ts'
 import { probe } from './probe.ts'
@@ -30,6 +31,7 @@ export interface SelectionOptions {
 export interface Preparation {
   readonly client: GoldenClient
   readonly plan: CapturePlan
+  readonly list: FileList
   readonly selection: Selection
   readonly keptRules: KeptRules
   readonly notes: readonly string[]
@@ -70,7 +72,7 @@ export async function prepareCapture(
     ...unread,
   ]
   notes.forEach((note) => progress.note(note))
-  return { client, plan, selection, keptRules, notes, isPartial: unread.length > 0 }
+  return { client, plan, list, selection, keptRules, notes, isPartial: unread.length > 0 }
 }
 
 function parseRules(texts: readonly string[]): RuleText[] {

@@ -28,8 +28,17 @@ export interface Selection {
   readonly deep: readonly Buffer[]
   /** Member names below `deep` that stay out. */
   readonly deepExcluded: readonly Buffer[]
-  /** Member names for `tar --null -T -`, each ended by NUL, in portions. */
-  names(): Generator<Buffer>
+  /** What tar is told by name, in the order of the archive; paths in latin1. */
+  members(): Generator<Member>
+  /** Their names for `tar --null -T -`, each ended by NUL, in portions, but for those to be left out. */
+  names(isLeftOut?: (index: number) => boolean): Generator<Buffer>
+}
+
+export interface Member {
+  /** In the list of files. */
+  readonly index: number
+  /** Empty for the root. */
+  readonly path: string
 }
 
 /** tar opens a name of the list in one call: PATH_MAX without its NUL, limits.h; NAME_MAX. */
@@ -73,7 +82,9 @@ export function selectFiles(list: FileList, filter: Filter): Selection {
       deepDepth = depth
     }
   }
-  return { ...tally.total(), deep, deepExcluded, names: () => memberNames(tree, verdicts) }
+  const members = () => walkMembers(tree, verdicts)
+  const names = (isLeftOut = (_index: number) => false) => memberNames(members(), isLeftOut)
+  return { ...tally.total(), deep, deepExcluded, members, names }
 }
 
 function memberOf(path: string): Buffer {
@@ -85,10 +96,8 @@ function fitsBelow(path: string): boolean {
   return './'.length + path.length + 1 + NAME_MAX_BYTES <= MEMBER_MAX_BYTES
 }
 
-function* memberNames(tree: SortedTree, verdicts: Int32Array): Generator<Buffer> {
-  const portion = Buffer.allocUnsafe(PORTION_BYTES)
+function* walkMembers(tree: SortedTree, verdicts: Int32Array): Generator<Member> {
   const { types } = tree.list
-  let end = 0
   const walk = new TreeWalk(tree)
   while (walk.next()) {
     const { index, path } = walk
@@ -100,6 +109,18 @@ function* memberNames(tree: SortedTree, verdicts: Int32Array): Generator<Buffer>
       walk.skip() // given to tar apart, with its content
       continue
     }
+    yield { index, path }
+  }
+}
+
+function* memberNames(
+  members: Iterable<Member>,
+  isLeftOut: (index: number) => boolean,
+): Generator<Buffer> {
+  const portion = Buffer.allocUnsafe(PORTION_BYTES)
+  let end = 0
+  for (const { index, path } of members) {
+    if (isLeftOut(index)) continue
     if (end + path.length + 3 > portion.length) {
       yield Buffer.from(portion.subarray(0, end))
       end = 0

@@ -35,6 +35,8 @@ interface GetimageOptions {
   readonly dryRun?: true
   readonly pieceLength?: number
   readonly level: number
+  /** False: --no-previous. */
+  readonly previous?: string | false
   readonly threads: number
   readonly json?: true
 }
@@ -92,6 +94,11 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
       sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),
     )
     .option('--level <n>', 'zstd level', parseInteger(1, 19), 3)
+    .option(
+      '--previous <image>',
+      'take files that have not changed since from NAME or NAME/VERSION (default: the latest version)',
+    )
+    .option('--no-previous', 'read every file again')
     .addOption(threadsOption(MOST_THREADS))
     .addOption(jsonOption())
     .action(async (host: string | undefined, options: GetimageOptions) => {
@@ -121,6 +128,7 @@ async function runGetimage(
     const report = await capture(
       {
         ...(await toSelection(host, { options, rules })),
+        ...(await toPrevious(options)),
         version: parseImageVersion(options.imageVersion ?? timeVersion(systemClock.now())),
         trackers: options.tracker,
         ...(options.pieceLength === undefined ? {} : { pieceLengthBytes: options.pieceLength }),
@@ -161,6 +169,14 @@ async function toSelection(host: string | undefined, { options, rules }: Wish) {
     useDefaultExcludes: options.defaultExcludes,
     mountPoints: options.mount,
   }
+}
+
+async function toPrevious({ previous, repository }: GetimageOptions) {
+  if (previous === undefined) return {}
+  if (previous === false) return { previous: null }
+  const { openRepository, parseImageSpec } = await import('../repository/repository.ts')
+  const { name, version } = parseImageSpec(previous)
+  return { previous: await (await openRepository(repository)).open(name, version) }
 }
 
 function toSource(host: string | undefined, options: GetimageOptions) {
@@ -206,6 +222,7 @@ function printReport(report: CaptureReport, options: GetimageOptions, io: Io): v
       durationMs: Math.round(durationMs),
       ...{ contentBytes, tarBytes, packBytes, entryCount, pieceCount },
       changedFiles: report.changedFiles,
+      takenOver: report.takenOver,
       notes: report.notes,
     })
     return
@@ -213,6 +230,14 @@ function printReport(report: CaptureReport, options: GetimageOptions, io: Io): v
   for (const note of report.notes) io.stderr.write(`si-getimage: ${note}\n`)
   for (const path of report.changedFiles) {
     io.stderr.write(`si-getimage: changed while it was read: ${path}\n`)
+  }
+  const { takenOver } = report
+  if (takenOver !== null) {
+    const { name, version } = takenOver.image
+    io.stderr.write(
+      `si-getimage: ${takenOver.files} unchanged files (${formatSize(takenOver.bytes)}) ` +
+        `taken from ${name}/${version}\n`,
+    )
   }
   io.stderr.write(
     `si-getimage: ${header.entryCount} files, ${formatSize(header.contentBytes)} → ` +

@@ -11,7 +11,7 @@ import { createWindowMemory, PackWindow, windowSizeFor, type WindowSize } from '
 import { PackWorkers } from './pack-workers.ts'
 import { PackWriter, type PieceBuffer, type PieceHashes } from './pack-writer.ts'
 import { TAR_BLOCK_BYTES, tarError } from './tar-header.ts'
-import { TarReader } from './tar-reader.ts'
+import { TarReader, type MemberPlace } from './tar-reader.ts'
 
 /** Where the tar comes from. */
 export interface TarSource {
@@ -28,6 +28,7 @@ export interface PackLineOptions {
   readonly zstdLevel: number
   readonly threads: number
   readonly onProgress: ((tarBytes: number) => void) | undefined
+  readonly onMember: ((place: MemberPlace) => void) | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -76,6 +77,7 @@ export class PackLine implements AsyncDisposable {
     this.#tar = new TarReader({
       onEntry: (entry) => entries.add(entry),
       onNote: (text) => entries.note(text),
+      onMember: (place) => options.onMember?.(place),
     })
     this.#chunker = new Chunker(chunking)
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })

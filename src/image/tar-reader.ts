@@ -28,10 +28,19 @@ type State =
   | { readonly kind: 'map'; readonly member: TarMember; readonly wantedBytes: number }
   | { readonly kind: 'end' }
 
+/** Where a member lies in the tar: from its first header up to that of the next. */
+export interface MemberPlace {
+  readonly path: Buffer
+  readonly start: number
+  readonly end: number
+}
+
 export interface TarEvents {
   onEntry(entry: ManifestEntry): void
   /** Something about a member could not be kept; a sentence for people. */
   onNote(text: string): void
+  /** Called before `onEntry`, when the headers of a member were read. */
+  onMember?(place: MemberPlace): void
 }
 
 export class TarReader {
@@ -39,6 +48,8 @@ export class TarReader {
   #state: State = { kind: 'header' }
   #tarOffset = 0
   #skipBytes = 0
+  /** Of the first header of the member whose headers are being read. */
+  #memberStart = -1
   #isZeroBefore = false
   #kept: Buffer[] = []
   #keptBytes = 0
@@ -127,6 +138,7 @@ export class TarReader {
       this.#isZeroBefore = true
       return
     }
+    if (this.#memberStart < 0) this.#memberStart = end - TAR_BLOCK_BYTES
     if (this.#isZeroBefore) throw tarError(end, 'a single block of zeros stands between members')
     const header = parseTarHeader(block, end - TAR_BLOCK_BYTES)
     if ('xgLK'.includes(header.typeFlag)) {
@@ -160,7 +172,13 @@ export class TarReader {
     }
     const data = { dataOffset: end, dataBytes: member.storedBytes, mapExtents: null }
     this.#skipBytes = padToBlock(member.storedBytes)
+    this.#tellPlace(member, end + this.#skipBytes)
     this.#events.onEntry(toEntry(member, data, this.#events.onNote))
+  }
+
+  #tellPlace({ path }: TarMember, end: number): void {
+    this.#events.onMember?.({ path, start: this.#memberStart, end })
+    this.#memberStart = -1
   }
 
   /** The attributes for this member: global records first, then its own. */
@@ -184,6 +202,7 @@ export class TarReader {
     const dataBytes = member.storedBytes - map.mapBytes
     const data = { dataOffset: start + map.mapBytes, dataBytes, mapExtents: map.extents }
     this.#skipBytes = padToBlock(member.storedBytes) - blocks.length
+    this.#tellPlace(member, end + this.#skipBytes)
     this.#events.onEntry(toEntry(member, data, this.#events.onNote))
   }
 

@@ -13,6 +13,7 @@ import { writeManifest } from './manifest-writer.ts'
 import { checkPieceLength, frameBoundBytes, IMAGE_FILES } from './pack-layout.ts'
 import { PackLine, type TarSource } from './pack-line.ts'
 import { TAR_BLOCK_BYTES } from './tar-header.ts'
+import type { MemberPlace } from './tar-reader.ts'
 
 export interface WriteImageOptions {
   /** Exists and holds none of the image's files. */
@@ -34,6 +35,8 @@ export interface WriteImageOptions {
   /** Asked once, after the stream has ended. */
   readonly header: () => Promise<HeaderFacts>
   readonly onProgress?: ((tarBytes: number) => void) | undefined
+  /** Told of every member of the tar, in order. */
+  readonly onMember?: ((place: MemberPlace) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -128,10 +131,10 @@ async function writePack(
     file,
   }: { readonly settings: Settings; readonly entries: ImageEntries; readonly file: FileHandle },
 ): Promise<Pack> {
-  const { pieceLengthBytes, chunking, zstdLevel, threads, onProgress, signal } = settings
+  const { pieceLengthBytes, chunking, zstdLevel, threads, onProgress, onMember, signal } = settings
   await using line = new PackLine({
     ...{ source, file, entries, pieceLengthBytes, chunking, zstdLevel, threads },
-    ...{ onProgress, signal },
+    ...{ onProgress, onMember, signal },
   })
   const result = await line.run()
   return { ...result, paddingBytes: line.paddingBytes }

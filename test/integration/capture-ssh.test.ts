@@ -64,7 +64,12 @@ describe('capture over ssh', { skip }, () => {
     assert.deepEqual(metainfo.trackers, [['http://t.example/announce']])
     assert.equal(metainfo.name, 'golden-1')
     const files = (await readdir(image.directory)).sort()
-    assert.deepEqual(files, ['image.tar.zst', 'image.torrent', 'manifest.jsonl.zst'])
+    assert.deepEqual(files, [
+      'capture-state.jsonl.zst',
+      'image.tar.zst',
+      'image.torrent',
+      'manifest.jsonl.zst',
+    ])
     const copy = await mkdtemp(join(scope.directory, 'copy-'))
     const script = `zstd -dc '${image.packPath}' | tar --xattrs --xattrs-include='*' -xC '${copy}'`
     await run('sh', ['-c', script])

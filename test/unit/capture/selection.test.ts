@@ -11,7 +11,7 @@ type Row = readonly [number, string, number, number, number, number, string]
 function listOf(rows: readonly Row[], more: readonly Row[] = []): FileList {
   const builder = new FileListBuilder(['/', '/srv/x'])
   const record = ([depth, type, size, blocks, inode, links, name]: Row) =>
-    `${depth} ${type} ${size} ${blocks} 1 ${inode} ${links} ${name}\0`
+    `${depth} ${type} ${size} ${blocks} 1 ${inode} ${links} 1600000000.5 ${name}\0`
   const second = more.length === 0 ? '' : `@\0${more.map(record).join('')}`
   const text = `@\0${rows.map(record).join('')}${second}=\0`
   for (const byte of Buffer.from(text, 'latin1')) builder.push(Buffer.of(byte))
@@ -109,6 +109,6 @@ test('selectFiles() leaves paths beyond 4095 bytes to tar, and tells it what sta
 
 test('FileListBuilder has no list when find did not come to its end', () => {
   const builder = new FileListBuilder(['/'])
-  builder.push(Buffer.from('@\x000 d 0 0 1 1 2 .\0'))
+  builder.push(Buffer.from('@\x000 d 0 0 1 1 2 1600000000 .\0'))
   assert.equal(builder.finish(), undefined)
 })
