@@ -30,6 +30,8 @@ interface Bench {
   readonly scope: lab.Scope
   readonly network: lab.Network
   readonly repository: string
+  /** Folder of the server's certificates; the nodes get nothing of it but ca.pem. */
+  readonly pki: string
   /** The path of a command such as si-deploy. */
   readonly command: (name: string) => string
 }
@@ -66,8 +68,10 @@ async function demo(scope: lab.Scope, linkBytesPerSecond: number): Promise<boole
     scope,
     network,
     repository: join(scope.directory, 'repository'),
+    pki: join(scope.directory, 'pki'),
     command: await linkCommands(scope),
   }
+  await makeCertificates(bench)
   const golden = await lab.startGoldenClient(scope, {
     host: network('golden01'),
     from: network('server'),
@@ -99,13 +103,22 @@ async function linkCommands(scope: lab.Scope): Promise<(name: string) => string>
   return (name) => join(directory, name)
 }
 
+/** From here on images are signed; the nodes are told whom to trust with --trust. */
+async function makeCertificates(bench: Bench): Promise<void> {
+  say('server: si-server init')
+  const args = ['init', '--pki', bench.pki, '--dns', 'server']
+  const program = bench.command('si-server')
+  await lab.runOnHost(bench.scope, bench.network('server'), { program, args })
+}
+
 async function captureImage(bench: Bench, golden: lab.GoldenClient): Promise<ImageReport> {
   say('server: si-getimage golden01')
   const options = golden.sshOptions.flatMap((option) => ['--ssh-option', option])
-  const where = ['--repository', bench.repository, '--identity', golden.identityFile]
+  const where = ['--repository', bench.repository, '--pki', bench.pki]
+  const access = ['--identity', golden.identityFile, ...options]
   const image = await runToReport<ImageReport>(bench, 'server', {
     program: 'si-getimage',
-    args: ['golden01', ...where, ...options, '--json'],
+    args: ['golden01', ...where, ...access, '--json'],
     okExitCodes: [0, EXIT_PARTIAL],
     onProgress: createStatusLine(),
   })
@@ -117,7 +130,7 @@ async function captureImage(bench: Bench, golden: lab.GoldenClient): Promise<Ima
 
 async function startServer(bench: Bench): Promise<void> {
   say('server: si-server')
-  const args = ['--repository', bench.repository]
+  const args = ['--repository', bench.repository, '--pki', bench.pki]
   const program = bench.command('si-server')
   const server = lab.startOnHost(bench.scope, bench.network('server'), { program, args })
   server.exited.then(
@@ -140,7 +153,8 @@ async function deployAll(bench: Bench): Promise<DeployedNode[]> {
     const disk = await lab.createLoopDisk(bench.scope, { name, sizeBytes: diskBytes })
     disks.push({ name, disk })
   }
-  const args = (device: string) => ['--torrent', TORRENT, '--disk', device, '--confirm', device]
+  const from = ['--torrent', TORRENT, '--trust', join(bench.pki, 'ca.pem')]
+  const args = (device: string) => [...from, '--disk', device, '--confirm', device]
   say(`${NODES.length} nodes at once: si-deploy ${args('/dev/loopN').join(' ')}`)
   const onProgress = createStatusLine()
   return Promise.all(

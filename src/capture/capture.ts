@@ -48,6 +48,8 @@ export interface CaptureOptions extends SelectionOptions {
   readonly previous?: ImageReference | null
   /** 1–19. */
   readonly zstdLevel: number
+  /** Signs the finished manifest; left out: the image is not signed. */
+  readonly sign?: ((manifestPath: string) => Promise<Uint8Array>) | undefined
   /** Threads that compress. */
   readonly threads: number
 }
@@ -143,6 +145,7 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
       threads: work.threads,
       nodeLinks: selection.nodeLinks,
       header: () => Promise.resolve(headerFacts(work, stream)),
+      sign: work.sign,
       onProgress: followProgress(selection, progress),
       onMember: (place) => memory.onMember(place),
       signal,

@@ -23,8 +23,7 @@ export const CHOICES = {
   ],
 } as const
 
-const YEAR_DAYS = 365
-const AUTHORITY_YEARS = 10
+export const AUTHORITY_DAYS = 3650
 
 interface StoreFlags {
   readonly ca: string
@@ -87,7 +86,7 @@ function createInit(io: Io): Command {
   return storeCommand('init', 'Make an authority, or take over an existing one', 'si-ca init')
     .option('--name <text>', 'its name in certificates', `SwarmImager CA of ${hostname()}`)
     .addOption(keyTypeOption())
-    .addOption(daysOption('its certificate', AUTHORITY_YEARS * YEAR_DAYS, '10 years'))
+    .addOption(daysOption('its certificate', AUTHORITY_DAYS, '10 years'))
     .option(
       '--certificate <file>',
       'take over this authority: its certificate, then those above it',
@@ -201,9 +200,7 @@ async function runRevoke(which: string, flags: RevokeFlags, io: Io): Promise<voi
     else io.stdout.write(`revoked ${record.serial} ${record.role}/${record.name}\n`)
   }
   const crl = `${authority.directory}/crl.pem`
-  io.stderr.write(
-    `si-ca: ${crl} says so now; bring it to the nodes, or let them fetch it (--crl)\n`,
-  )
+  io.stderr.write(`si-ca: ${crl} says so now; bring it to the nodes (--crl)\n`)
 }
 
 async function runList(flags: StoreFlags, io: Io): Promise<void> {
@@ -248,15 +245,15 @@ export const passphraseFileOption = () =>
     'SI_CA_PASSPHRASE_FILE',
   )
 
-const keyTypeOption = () =>
-  new Option('--key-type <type>', 'kind of the new key').choices(CHOICES.keyTypes).default('p256')
+export const keyTypeOption = (what = 'the new key') =>
+  new Option('--key-type <type>', `kind of ${what}`).choices(CHOICES.keyTypes).default('p256')
 
 const daysOption = (what: string, value: number | undefined, text: string) =>
   new Option('--days <n>', `how long ${what} is good for`)
     .argParser(parseInteger(1, 36_500))
     .default(value, text)
 
-function collectAddress(value: string, previous: readonly string[]): readonly string[] {
+export function collectAddress(value: string, previous: readonly string[]): readonly string[] {
   if (isIP(value) !== 0) return [...previous, value]
   throw new InvalidArgumentError('It must be an IPv4 or IPv6 address.')
 }

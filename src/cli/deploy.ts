@@ -1,6 +1,6 @@
 // si-deploy: this machine gets the image, and gives its pieces on to its neighbours.
 import { formatDuration, formatRate, formatSize, SiError } from '../core/core.ts'
-import type { DeployOptions, DeployPlan, DeployReport } from '../deploy/deploy.ts'
+import type { DeployOptions, DeployPlan, DeployReport, ExpectedImage } from '../deploy/deploy.ts'
 import {
   collect,
   collectUrl,
@@ -17,6 +17,13 @@ import {
 } from './arguments.ts'
 import { createCommandProgress } from './command-progress.ts'
 import { createCommand } from './command.ts'
+import {
+  parseExpectation,
+  trustFrom,
+  trustOptions,
+  withOptions,
+  type TrustFlags,
+} from './trust-arguments.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
@@ -26,7 +33,8 @@ const MOST_THREADS = 4
 /** Four carry 40 Gbit/s: more than the workers above can take in. */
 const MOST_LANES = 4
 
-interface DeployFlags {
+interface DeployFlags extends TrustFlags {
+  readonly expect?: ExpectedImage
   readonly torrent: string
   readonly root?: string
   readonly disk?: string
@@ -50,22 +58,27 @@ interface DeployFlags {
 }
 
 export function createDeployCommand(io: Io): Command {
-  return createCommand({
+  const command = createCommand({
     name: 'deploy',
     summary: 'Put an image on this machine through the swarm',
     examples: [
       'si-deploy --torrent http://server:8080/images/golden01/img.torrent --disk /dev/sda --dry-run',
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --seed-for 10m',
-      'si-deploy --torrent img.torrent --root /mnt/target',
+      'si-deploy --torrent img.torrent --root /mnt/target --trust ca.pem --expect golden01/20261122-160000',
       'si-deploy --torrent img.torrent --root /mnt/target --web-seed http://mirror/images/golden01/latest',
     ],
-    exitCodes: [0, 1, 2, 12, 14, 130],
+    exitCodes: [0, 1, 2, 12, 13, 14, 130],
   })
     .requiredOption('-t, --torrent <file>', 'the torrent of the image: a path or an http URL')
     .option('--disk <device>', 'erase this disk, partition it as the golden client, and fill it')
     .option('--confirm <device>', 'the same device again: yes, erase it')
     .option('--root <dir>', 'fill this empty directory instead of a disk')
     .option('--no-devices', 'leave out device nodes, such as for a container; setuid stays')
+    .option(
+      '--expect <image>',
+      'refuse any other than NAME or NAME/VERSION, however well signed',
+      parseExpectation,
+    )
     .option('--dry-run', 'print what would be destroyed and created, and stop')
     .addOption(
       durationOption(
@@ -98,7 +111,7 @@ export function createDeployCommand(io: Io): Command {
     .addOption(threadsOption(MOST_THREADS))
     .addOption(lanesOption(MOST_LANES))
     .addOption(jsonOption())
-    .action((flags: DeployFlags) => runDeploy(flags, io))
+  return withOptions(command, trustOptions()).action((flags: DeployFlags) => runDeploy(flags, io))
 }
 
 async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
@@ -106,6 +119,8 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
   const progress = createCommandProgress(io, { command: 'si-deploy', json: flags.json === true })
   const options: DeployOptions = {
     torrent: flags.torrent,
+    trust: await trustFrom(flags),
+    expect: flags.expect,
     target: toTarget(flags),
     trackers: flags.tracker,
     peers: flags.peer,
@@ -184,9 +199,10 @@ function printReport(report: DeployReport, flags: DeployFlags, io: Io): void {
     return
   }
   for (const note of report.notes) io.stderr.write(`si-deploy: ${note}\n`)
-  const { image, durationMs, contentBytes, fromServerBytes, fromPeersBytes } = report
+  const { image, durationMs, contentBytes, fromServerBytes, fromPeersBytes, signedBy } = report
+  const signature = signedBy === null ? 'unsigned' : `signed by ${signedBy}`
   io.stdout.write(
-    `${image.name} ${image.version}: ${report.fileCount} files, ${formatSize(contentBytes)} ` +
+    `${image.name} ${image.version} (${signature}): ${report.fileCount} files, ${formatSize(contentBytes)} ` +
       `in ${formatDuration(durationMs)} (${formatRate((contentBytes * 1000) / durationMs)}); ` +
       `${formatSize(fromServerBytes)} from servers, ${formatSize(fromPeersBytes)} from peers\n`,
   )

@@ -15,13 +15,20 @@ import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
 import { printPreview } from './getimage-preview.ts'
 import { collectRules, readRules, type RuleCollector } from './getimage-rules.ts'
+import {
+  signerFrom,
+  signerOptions,
+  UNSIGNED_NOTE,
+  withOptions,
+  type SignerFlags,
+} from './trust-arguments.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
 /** Eight compress as fast as one tar reads and one pipe carries. */
 const MOST_THREADS = 8
 
-interface GetimageOptions {
+interface GetimageOptions extends SignerFlags {
   readonly root?: string
   readonly name?: string
   readonly imageVersion?: string
@@ -43,7 +50,7 @@ interface GetimageOptions {
 
 export function createGetimageCommand(io: Io, outcome: Outcome): Command {
   const rules = collectRules()
-  return createCommand({
+  const command = createCommand({
     name: 'getimage',
     summary: 'Capture a golden client into the repository',
     examples: [
@@ -101,11 +108,13 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
     .option('--no-previous', 'read every file again')
     .addOption(threadsOption(MOST_THREADS))
     .addOption(jsonOption())
-    .action(async (host: string | undefined, options: GetimageOptions) => {
+  return withOptions(command, signerOptions()).action(
+    async (host: string | undefined, options: GetimageOptions) => {
       if (options.dryRun) return runPreview(host, { options, rules }, io)
       const report = await runGetimage(host, { options, rules }, io)
       if (report.exitedPartial) outcome.exitCode = EXIT_PARTIAL
-    })
+    },
+  )
 }
 
 interface Wish {
@@ -125,6 +134,8 @@ async function runGetimage(
     json: options.json === true,
   })
   try {
+    const signer = await signerFrom(options)
+    if (signer === undefined && options.sign) progress.note(UNSIGNED_NOTE)
     const report = await capture(
       {
         ...(await toSelection(host, { options, rules })),
@@ -134,6 +145,7 @@ async function runGetimage(
         ...(options.pieceLength === undefined ? {} : { pieceLengthBytes: options.pieceLength }),
         zstdLevel: options.level,
         threads: options.threads,
+        sign: signer?.sign,
       },
       progress,
       io.signal,

@@ -14,11 +14,18 @@ import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
 import { timeVersion } from './getimage.ts'
 import { writeJson, type Io } from './io.ts'
+import {
+  signerFrom,
+  signerOptions,
+  UNSIGNED_NOTE,
+  withOptions,
+  type SignerFlags,
+} from './trust-arguments.ts'
 import type { Command } from 'commander'
 
 const MOST_THREADS = 8
 
-interface ImportimageOptions {
+interface ImportimageOptions extends SignerFlags {
   readonly name: string
   readonly imageVersion?: string
   readonly platform?: string
@@ -31,7 +38,7 @@ interface ImportimageOptions {
 }
 
 export function createImportimageCommand(io: Io, outcome: Outcome): Command {
-  return createCommand({
+  const command = createCommand({
     name: 'importimage',
     summary: 'Make an image of a tar or an OCI image layout',
     examples: [
@@ -57,10 +64,12 @@ export function createImportimageCommand(io: Io, outcome: Outcome): Command {
       'after',
       '\nThe archive is unpacked on the file system of the repository first: that much room is needed there,\nuncompressed, until the image is written. Nothing is left out unless --exclude says so.',
     )
-    .action(async (source: string, options: ImportimageOptions) => {
+  return withOptions(command, signerOptions()).action(
+    async (source: string, options: ImportimageOptions) => {
       const report = await runImportimage(source, options, io)
       if (report.exitedPartial) outcome.exitCode = EXIT_PARTIAL
-    })
+    },
+  )
 }
 
 async function runImportimage(
@@ -80,6 +89,8 @@ async function runImportimage(
   const json = options.json === true
   const progress = createCommandProgress(io, { command: 'si-importimage', json })
   try {
+    const signer = await signerFrom(options)
+    if (signer === undefined && options.sign) progress.note(UNSIGNED_NOTE)
     const report = await importImage(
       {
         source: input,
@@ -92,6 +103,7 @@ async function runImportimage(
         ...(options.pieceLength === undefined ? {} : { pieceLengthBytes: options.pieceLength }),
         zstdLevel: options.level,
         threads: options.threads,
+        sign: signer?.sign,
       },
       progress,
       io.signal,

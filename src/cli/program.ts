@@ -46,6 +46,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     .description('Puts an operating system on many machines at once')
     .version(readVersion(), '-V, --version')
     .helpCommand('help [command]', 'show the help of a command')
+    .enablePositionalOptions() // an option behind a command is that command's
   const commands = [
     createGetimageCommand(io, outcome),
     createServerCommand(io),

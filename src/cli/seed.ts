@@ -18,9 +18,10 @@ import {
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
 import type { Io } from './io.ts'
+import { trustFrom, trustOptions, withOptions, type TrustFlags } from './trust-arguments.ts'
 import type { Command } from 'commander'
 
-interface SeedFlags {
+interface SeedFlags extends TrustFlags {
   readonly repository: string
   readonly torrent?: string
   readonly data?: string
@@ -36,14 +37,14 @@ interface SeedFlags {
 }
 
 export function createSeedCommand(io: Io): Command {
-  return createCommand({
+  const command = createCommand({
     name: 'seed',
     summary: 'Seed images from this machine, until Ctrl-C',
     examples: [
       'si-seed golden01 --tracker http://server:8080/announce   from the repository',
       'si-seed --torrent img.torrent --data /srv/golden01       files that lie elsewhere',
     ],
-    exitCodes: [0, 1, 2, 10, 12],
+    exitCodes: [0, 1, 2, 10, 12, 13],
   })
     .argument('[image...]', 'images of the repository, NAME or NAME/VERSION')
     .addOption(repositoryOption())
@@ -63,7 +64,9 @@ export function createSeedCommand(io: Io): Command {
     .addOption(uploadLimitOption())
     .addOption(lanesOption(MOST_SEEDING_LANES))
     .addOption(jsonOption())
-    .action((images: readonly string[], flags: SeedFlags) => runSeed(images, flags, io))
+  return withOptions(command, trustOptions()).action(
+    (images: readonly string[], flags: SeedFlags) => runSeed(images, flags, io),
+  )
 }
 
 async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Promise<void> {
@@ -72,7 +75,8 @@ async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Pro
   const sources = await toSources(images, flags)
   await warnWithoutTracker(sources, flags, (message) => log.warn({}, message))
   const { host, port: peerPort, rack, localDiscovery, lanes, tracker: trackers } = flags
-  const place = { host, peerPort, rack, localDiscovery }
+  const trust = await trustFrom(flags)
+  const place = { trust, host, peerPort, rack, localDiscovery }
   const seeder = await startSeeder(
     { ...place, sources, trackers, uploadBytesPerSecond: flags.uploadLimit, lanes, log },
     io.signal,

@@ -10,11 +10,14 @@ import {
 } from './arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
+import { createServerInit } from './server-init.ts'
+import { pkiOption } from './trust-arguments.ts'
 import type { Io } from './io.ts'
 import { Option, type Command } from 'commander'
 
 interface ServerFlags {
   readonly repository: string
+  readonly pki: string
   readonly host: string
   readonly httpPort: number
   readonly peerPort: number
@@ -30,6 +33,7 @@ export function createServerCommand(io: Io): Command {
     name: 'server',
     summary: 'Serve the repository: tracker, seeder and HTTP in one process, until Ctrl-C',
     examples: [
+      'si-server init                                  once: so that images are signed',
       'si-server                                       all images of /var/lib/swarmimager',
       'si-server --repository /srv/images --http-port 80',
     ],
@@ -50,7 +54,10 @@ export function createServerCommand(io: Io): Command {
     .addOption(uploadLimitOption())
     .addOption(localDiscoveryOption())
     .addOption(lanesOption(MOST_SEEDING_LANES))
+    .addOption(pkiOption())
     .addOption(jsonOption())
+    .enablePositionalOptions() // `--json` behind `init` is an option of init
+    .addCommand(createServerInit(io))
     .action((flags: ServerFlags) => runServer(flags, io))
 }
 
@@ -62,6 +69,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
   const server = await startServer(
     {
       repository: await openRepository(flags.repository),
+      pkiDirectory: flags.pki,
       host,
       httpPort: flags.httpPort,
       peerPort: flags.peerPort,

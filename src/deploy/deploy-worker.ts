@@ -1,6 +1,8 @@
 // A piece worker of a deployment: verifies, keeps and decodes pieces and writes their bytes into the
 // final files; also makes and finishes the tree. Runs in a thread of its own, all of it synchronous.
 // Invariant: no byte is written to the target before its piece matched the manifest's SHA-256.
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { workerData } from 'node:worker_threads'
 import { digestOf, errnoOf, SiError } from '../core/core.ts'
 import {
@@ -31,7 +33,8 @@ import type { DeployTasks, DeployWorkerData, ManifestTables, OpenTree } from './
 
 const SHA1_BYTES = 20
 const SLASH = 0x2f
-const { cache, pieceHashes, manifest, pack, written } = workerData as DeployWorkerData
+const { cache, pieceHashes, manifest, signatureBytes, pack, written } =
+  workerData as DeployWorkerData
 
 interface OpenedTree extends FinishOptions {
   readonly chunks: OpenTree['chunks']
@@ -47,6 +50,8 @@ servePieces({
   piece: (index, bytes) =>
     index < pack.firstPiece ? acceptBefore(index, bytes) : acceptPack(index, bytes),
   tasks: {
+    readSignature,
+    hashManifest: (payload) => hashManifest(payload as DeployTasks['hashManifest']['payload']),
     readManifest: readTables,
     open: (payload) => {
       tree = openTree(payload as OpenTree)
@@ -112,19 +117,36 @@ async function readTables(): Promise<ManifestTables> {
   }
   const { pieceLengthBytes } = cache
   const torrent = { pieceLengthBytes, packBytes: pack.lengthBytes }
-  const tables = await readManifest(manifestBytes(), addEntry, torrent)
+  const tables = await readManifest(
+    Readable.from(headBytes(0, manifest.lengthBytes)),
+    addEntry,
+    torrent,
+  )
   return { manifest: tables, table: builder.build() }
 }
 
-async function* manifestBytes(): AsyncGenerator<Uint8Array> {
+/** A range of what lies before the pack, piece by piece. */
+function* headBytes(offset: number, lengthBytes: number): Generator<Uint8Array> {
   const { pieceLengthBytes } = cache
-  let rest = manifest.lengthBytes
-  for (let piece = manifest.firstPiece; rest > 0; piece++) {
-    const bytes = Buffer.alloc(Math.min(rest, pieceLengthBytes))
+  const end = offset + lengthBytes
+  for (let at = offset; at < end;) {
+    const piece = Math.floor(at / pieceLengthBytes)
+    const start = piece * pieceLengthBytes
+    const bytes = Buffer.alloc(Math.min(end - start, pieceLengthBytes))
     readPieceSync(cache, piece, bytes)
-    rest -= bytes.length
-    yield bytes
+    yield bytes.subarray(at - start)
+    at = start + bytes.length
   }
+}
+
+function readSignature(): Uint8Array {
+  return Uint8Array.from(Buffer.concat([...headBytes(manifest.lengthBytes, signatureBytes)]))
+}
+
+function hashManifest(algorithm: string): Uint8Array {
+  const hash = createHash(algorithm)
+  for (const bytes of headBytes(0, manifest.lengthBytes)) hash.update(bytes)
+  return Uint8Array.from(hash.digest())
 }
 
 function openTree(payload: OpenTree): OpenedTree {

@@ -1,6 +1,6 @@
 // The door of deploy: an image becomes a tree on a disk or in a directory while its pieces travel through
-// the swarm. Order: manifest → plan → confirm → prepare → pieces in any order → finish → seed on.
-// Invariant: nothing is written before the plan was confirmed; whatever ends a deployment, nothing stays
+// the swarm. Order: manifest → signature → plan → confirm → prepare → pieces in any order → finish → seed on.
+// Invariant: nothing is written before the signature was checked and the plan confirmed; whatever ends a deployment, nothing stays
 // mounted, and an unfinished target holds a journal from which the same command goes on.
 import {
   abortedError,
@@ -15,6 +15,7 @@ import { createLossCounters, describeLosses } from './attribute-loss.ts'
 import { openDirectoryTarget } from './directory-target.ts'
 import { openDiskTarget } from './disk-target.ts'
 import { startDownload, type Download } from './download.ts'
+import { fetchTrusted, refuseUnsigned } from './fetch-trusted.ts'
 import { fillTree } from './fill-tree.ts'
 import { loadTorrent } from './load-torrent.ts'
 import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
@@ -24,12 +25,12 @@ import { findDevices } from './tree.ts'
 import type { ManifestTables } from './worker-protocol.ts'
 
 export { loadTorrent } from './load-torrent.ts'
-export type { DeployIo, DeployOptions, DeployReport } from './options.ts'
+export type { DeployIo, DeployOptions, DeployReport, ExpectedImage } from './options.ts'
 export { formatPlan, type DeployPlan, type DirectoryPlan, type DiskPlan } from './plan.ts'
 
 /**
  * Deploys an image. Needs root, but for a dry run into a directory. Throws what its steps throw:
- * ERR_SI_TORRENT_*, ERR_SI_MANIFEST_FORMAT, ERR_SI_UNSAFE_PATH, ERR_SI_TARGET_*, ERR_SI_NOT_CONFIRMED,
+ * ERR_SI_TORRENT_*, ERR_SI_UNTRUSTED, ERR_SI_MANIFEST_FORMAT, ERR_SI_UNSAFE_PATH, ERR_SI_TARGET_*, ERR_SI_NOT_CONFIRMED,
  * ERR_SI_ABORTED; an abort while it only seeds on is no error.
  */
 export async function deploy(
@@ -43,6 +44,7 @@ export async function deploy(
   const { progress } = io
   progress.update({ phase: 'reading torrent', doneBytes: 0, totalBytes: undefined })
   const metainfo = await loadTorrent(options.torrent, signal)
+  await refuseUnsigned(metainfo, options.trust)
   const webSeeds = [...metainfo.webSeeds, ...(options.webSeeds ?? [])]
   const { trackers, peers } = options
   if ([...metainfo.trackers.flat(), ...trackers, ...peers, ...webSeeds].length === 0) {
@@ -63,9 +65,10 @@ export async function deploy(
   })
   let target: Target | undefined
   try {
-    const tables = await whileShowing(progress, download, 'reading manifest', () =>
-      download.fetchManifest(signal),
+    const { tables, verdict } = await whileShowing(progress, download, 'reading manifest', () =>
+      fetchTrusted(download, { metainfo, ...options }, signal),
     )
+    verdict.notes.forEach((note) => progress.note(note))
     const { infoHash, pieceCount } = metainfo
     const { header } = tables.manifest
     const { spillBytes } = download
@@ -73,7 +76,8 @@ export async function deploy(
     target = await openTarget(options, facts, signal)
     await io.confirm(target.plan)
     const { notes } = target.plan
-    const summary = { download, tables, startMs, notes, resumedPieces: 0 }
+    const signedBy = verdict.signer
+    const summary = { download, tables, startMs, signedBy, notes, resumedPieces: 0 }
     if (options.dryRun) return createReport(summary)
     progress.update({ phase: 'preparing', doneBytes: 0, totalBytes: undefined })
     const prepared = await target.prepare(signal)
@@ -95,6 +99,7 @@ interface Summary {
   readonly download: Download
   readonly tables: ManifestTables
   readonly startMs: number
+  readonly signedBy: string | null
   readonly notes: readonly string[]
   readonly resumedPieces: number
 }
@@ -133,10 +138,10 @@ function createReport(summary: Summary): DeployReport {
   const { name, version, contentBytes, packBytes, entryCount } = header
   const { fromServerBytes, fromPeersBytes, wastedBytes, badPieces } = stats
   const durationMs = performance.now() - summary.startMs
-  const { resumedPieces, notes } = summary
+  const { resumedPieces, signedBy, notes } = summary
   return {
     ...{ image: { name, version }, durationMs, contentBytes, packBytes, fileCount: entryCount },
-    ...{ fromServerBytes, fromPeersBytes, wastedBytes, badPieces, resumedPieces, notes },
+    ...{ fromServerBytes, fromPeersBytes, wastedBytes, badPieces, resumedPieces, signedBy, notes },
   }
 }
 

@@ -6,12 +6,7 @@ import { imageFilesOf } from '../image/image.ts'
 import { Bitfield, type Metainfo } from '../torrent/torrent.ts'
 import { createPieceCache, type PieceCache } from './piece-cache.ts'
 import { slabSlots } from './slab-slots.ts'
-import type {
-  DeployTasks,
-  DeployWorkerData,
-  ManifestTables,
-  WrittenPieces,
-} from './worker-protocol.ts'
+import type { DeployTasks, DeployWorkerData, WrittenPieces } from './worker-protocol.ts'
 
 export interface DownloadOptions {
   readonly metainfo: Metainfo
@@ -38,8 +33,8 @@ export interface Download {
   /** Compressed bytes that the memory cannot keep. */
   readonly spillBytes: number
   readonly written: WrittenPieces
-  /** Fetches the manifest and reads it in a worker. */
-  fetchManifest(signal: AbortSignal): Promise<ManifestTables>
+  /** Fetches the manifest and its signature; nothing is read of them yet. */
+  fetchManifest(signal: AbortSignal): Promise<void>
   runTask<Name extends keyof DeployTasks>(
     name: Name,
     payload: DeployTasks[Name]['payload'],
@@ -73,10 +68,10 @@ export async function startDownload(options: DownloadOptions): Promise<Download>
     checksums: new Uint32Array(new SharedArrayBuffer(4 * pieceCount)),
   }
   const slab = createSlab({ slotBytes: pieceLengthBytes, slots: slabSlots(pieceLengthBytes) })
-  const { manifest, pack } = files
+  const { manifest, signature, pack } = files
   const workerData: DeployWorkerData = {
     ...{ cache: cache.share, pieceHashes: Uint8Array.from(pieceHashes), written },
-    ...{ manifest, pack },
+    ...{ manifest, pack, signatureBytes: signature?.lengthBytes ?? 0 },
   }
   const { threads } = options
   const pool = createPiecePool({ entry: WORKER, workerData, threads, slab })
@@ -99,7 +94,6 @@ export async function startDownload(options: DownloadOptions): Promise<Download>
       const pieces = Array.from({ length: packFirstPiece }, (_, index) => index)
       torrent.want(pieces)
       await torrent.received(pieces, signal)
-      return await pool.runTask<ManifestTables>('readManifest', null)
     },
     runTask: (name, payload) => pool.runTask(name, payload),
     broadcast: (name, payload) => pool.broadcast(name, payload),

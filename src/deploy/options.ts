@@ -1,10 +1,15 @@
 // What a deployment is asked to do, and what it reports.
 import type { Progress } from '../core/core.ts'
+import type { Trust } from '../pki/pki.ts'
 import type { DeployPlan } from './plan.ts'
 
 export interface DeployOptions {
   /** Path or http URL. */
   readonly torrent: string
+  /** Whose signature counts. */
+  readonly trust: Trust
+  /** The image it has to be; undefined: any that is trusted. */
+  readonly expect?: ExpectedImage | undefined
   readonly target:
     | { readonly type: 'root'; readonly directory: string }
     | { readonly type: 'disk'; readonly device: string }
@@ -38,6 +43,12 @@ export interface DeployOptions {
   readonly downloadBytesPerSecond: number | undefined
 }
 
+export interface ExpectedImage {
+  readonly name: string
+  /** undefined: any version. */
+  readonly version: string | undefined
+}
+
 export interface DeployIo {
   readonly progress: Progress
   /** Called with the plan before anything is written, on a dry run too; throws to refuse it. */
@@ -60,5 +71,7 @@ export interface DeployReport {
   readonly resumedPieces: number
   /** Entries of the tree, of all types. */
   readonly fileCount: number
+  /** Name of the signer; null when nobody vouches for the image. */
+  readonly signedBy: string | null
   readonly notes: readonly string[]
 }

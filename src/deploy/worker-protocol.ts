@@ -1,6 +1,7 @@
 // What the network thread and the deployment's workers tell each other; all of it survives structured
 // cloning, large tables travel as shared memory.
 import type { Manifest } from '../image/image.ts'
+import type { DigestAlgorithm } from '../pki/pki.ts'
 import type { EntryTable } from './entry-table.ts'
 import type { PieceCacheShare } from './piece-cache.ts'
 
@@ -18,6 +19,8 @@ export interface DeployWorkerData {
   /** SHA-1 of all pieces, for those before the pack. */
   readonly pieceHashes: Uint8Array
   readonly manifest: { readonly firstPiece: number; readonly lengthBytes: number }
+  /** It follows the manifest; 0 when there is none. */
+  readonly signatureBytes: number
   readonly pack: { readonly firstPiece: number; readonly lengthBytes: number }
   readonly written: WrittenPieces
 }
@@ -44,6 +47,8 @@ export interface OpenTree {
 
 /** Tasks by name: their payload and result. */
 export interface DeployTasks {
+  readonly readSignature: { readonly payload: null; readonly result: Uint8Array }
+  readonly hashManifest: { readonly payload: DigestAlgorithm; readonly result: Uint8Array }
   readonly readManifest: { readonly payload: null; readonly result: ManifestTables }
   readonly open: { readonly payload: OpenTree; readonly result: void }
   /** Takes pieces with the checksums of their data; returns those whose data is not on the target. */

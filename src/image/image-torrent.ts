@@ -1,4 +1,4 @@
-// The torrent over an image's files: manifest, place for its signature, pad, pack. Invariant: the pack
+// The torrent over an image's files: manifest, its signature, pad, pack. Invariant: the pack
 // starts on a piece boundary, so that a piece of the pack is a piece of the torrent. Spec: FORMAT.md §6,
 // BEP 3, BEP 47.
 import { hash } from 'node:crypto'
@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises'
 import { SiError } from '../core/core.ts'
 import { encodeInfo, encodeMetainfo, type Metainfo, type TorrentFile } from '../torrent/torrent.ts'
 import { readFully } from './file-io.ts'
-import { IMAGE_FILES, isPieceLength } from './pack-layout.ts'
+import { IMAGE_FILES, isPieceLength, SIGNATURE_MAX_BYTES } from './pack-layout.ts'
 
 const SHA1_BYTES = 20
 
@@ -30,6 +30,8 @@ export interface ImageTorrentOptions {
   readonly manifestPath: string
   readonly manifestBytes: number
   readonly packBytes: number
+  /** Of the manifest; undefined: it is not signed. */
+  readonly signature?: Uint8Array | undefined
   /** SHA-1 of each piece of the pack, 20 bytes each. */
   readonly packSha1: Uint8Array
 }
@@ -37,28 +39,34 @@ export interface ImageTorrentOptions {
 /** Reads the manifest for its hashes; returns the bytes of the torrent file, without a tracker. */
 export async function createImageTorrent(options: ImageTorrentOptions): Promise<Buffer> {
   const { pieceLengthBytes, manifestBytes, packBytes } = options
-  const manifestPieces = Math.ceil(manifestBytes / pieceLengthBytes)
-  const padBytes = manifestPieces * pieceLengthBytes - manifestBytes
+  const signatureBytes = options.signature?.length ?? 0
+  const headBytes = manifestBytes + signatureBytes
+  const padBytes = Math.ceil(headBytes / pieceLengthBytes) * pieceLengthBytes - headBytes
   const files = [
     { path: [IMAGE_FILES.manifest], lengthBytes: manifestBytes },
+    { path: [IMAGE_FILES.signature], lengthBytes: signatureBytes },
     { path: ['.pad', String(padBytes)], lengthBytes: padBytes, isPad: true },
     { path: [IMAGE_FILES.pack], lengthBytes: packBytes },
   ].filter((file) => file.lengthBytes > 0)
-  const pieceHashes = Buffer.concat([await hashManifestPieces(options), options.packSha1])
+  const pieceHashes = Buffer.concat([await hashHeadPieces(options), options.packSha1])
   const name = options.torrentName
   const infoBytes = encodeInfo({ name, pieceLengthBytes, files, pieceHashes })
   return encodeMetainfo({ infoBytes, createdBy: 'SwarmImager' })
 }
 
-async function hashManifestPieces(options: ImageTorrentOptions): Promise<Buffer> {
-  const { pieceLengthBytes, manifestBytes } = options
+/** The pieces before the pack: manifest, signature, zeros. */
+async function hashHeadPieces(options: ImageTorrentOptions): Promise<Buffer> {
+  const { pieceLengthBytes, manifestBytes, signature = new Uint8Array() } = options
   await using handle = await open(options.manifestPath, 'r')
   const piece = Buffer.alloc(pieceLengthBytes)
   const hashes: Buffer[] = []
-  for (let offset = 0; offset < manifestBytes; offset += pieceLengthBytes) {
-    const length = Math.min(pieceLengthBytes, manifestBytes - offset)
+  const headBytes = manifestBytes + signature.length
+  for (let offset = 0; offset < headBytes; offset += pieceLengthBytes) {
+    const length = Math.max(0, Math.min(pieceLengthBytes, manifestBytes - offset))
     await readFully(handle, piece.subarray(0, length), offset)
     piece.fill(0, length)
+    const from = Math.max(0, offset - manifestBytes)
+    piece.set(signature.subarray(from, from + pieceLengthBytes - length), length)
     hashes.push(hash('sha1', piece, 'buffer'))
   }
   return Buffer.concat(hashes, hashes.length * SHA1_BYTES)
@@ -85,6 +93,15 @@ export function imageFilesOf(metainfo: Metainfo): ImageFilePieces {
     throw notAnImage(metainfo, 'a file is empty')
   }
   const signature = files.length === 3 ? files[1] : undefined
+  if (signature !== undefined) {
+    const { lengthBytes, offsetBytes } = signature
+    if (lengthBytes === 0 || lengthBytes > SIGNATURE_MAX_BYTES) {
+      throw notAnImage(metainfo, `it has a signature of ${lengthBytes} bytes`)
+    }
+    if (offsetBytes !== manifest.lengthBytes) {
+      throw notAnImage(metainfo, 'its signature does not follow the manifest')
+    }
+  }
   return {
     manifest: piecesOf(manifest, metainfo),
     signature: signature === undefined ? null : piecesOf(signature, metainfo),

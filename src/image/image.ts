@@ -20,7 +20,12 @@ export { readManifestHeader } from './manifest-header-reader.ts'
 export { readManifest, type Manifest } from './manifest-reader.ts'
 export { PackReader } from './pack-reader.ts'
 export { PathSet } from './path-set.ts'
-export { checkPieceLength, choosePieceLengthBytes, IMAGE_FILES } from './pack-layout.ts'
+export {
+  checkPieceLength,
+  choosePieceLengthBytes,
+  IMAGE_FILES,
+  SIGNATURE_MAX_BYTES,
+} from './pack-layout.ts'
 export type { TarSource } from './pack-line.ts'
 export { decodePiece, verifyPiece } from './piece.ts'
 export { renameImage, type ImageNaming } from './rename-image.ts'

@@ -10,6 +10,9 @@ export const IMAGE_FILES = {
   torrent: 'image.torrent',
 } as const
 
+/** A reader refuses a longer signature before it asks anybody for it. */
+export const SIGNATURE_MAX_BYTES = 64 * 2 ** 10
+
 export const MINIMUM_PIECE_LENGTH_BYTES = 16 * 2 ** 10
 export const MAXIMUM_PIECE_LENGTH_BYTES = 64 * 2 ** 20
 

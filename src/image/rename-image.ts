@@ -1,6 +1,6 @@
 // An image under another name: the header says the new one, the torrent is made anew around it, the pack
 // stays as it is. Invariant: entries, chunks and pieces are those of the original, line for line. The
-// signature was over the old header, so the renamed image has none. Spec: FORMAT.md §4.1, §6.
+// signature was over the old header, so the renamed image has none unless it is signed anew. Spec: FORMAT.md §4.1, §6.
 import { createReadStream } from 'node:fs'
 import { open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -34,6 +34,8 @@ export interface WriteImageOptions {
   readonly nodeLinks?: ReadonlyMap<string, string> | undefined
   /** Asked once, after the stream has ended. */
   readonly header: () => Promise<HeaderFacts>
+  /** Makes the detached signature of the finished manifest; left out: the image is not signed. */
+  readonly sign?: ((manifestPath: string) => Promise<Uint8Array>) | undefined
   readonly onProgress?: ((tarBytes: number) => void) | undefined
   /** Told of every member of the tar, in order. */
   readonly onMember?: ((place: MemberPlace) => void) | undefined
@@ -60,10 +62,10 @@ const ZSTD_LEVEL_MAX = 19
 const THREADS_MAX = 1024
 
 /**
- * Writes image.tar.zst, manifest.jsonl.zst and image.torrent into the directory and flushes them to
- * the disk. On failure the files are left for the caller to remove. The source stays the caller's to
+ * Writes image.tar.zst, manifest.jsonl.zst, manifest.sig if it is signed, and image.torrent into the
+ * directory and flushes them to the disk. On failure the files are left for the caller to remove. The source stays the caller's to
  * close. Throws ERR_SI_TAR_FORMAT, ERR_SI_UNSAFE_PATH, ERR_SI_USAGE, ERR_SI_ABORTED, and what the
- * source, `header` and the file system throw; ERR_SI_MANIFEST_FORMAT when `header` gives what no
+ * source, `header`, `sign` and the file system throw; ERR_SI_MANIFEST_FORMAT when `header` gives what no
  * reader would accept.
  */
 export async function writeImage(
@@ -184,16 +186,25 @@ async function writeDescription(
     chunks: pack.table.finish(),
     pieceSha256: pieceSha256.finish(),
   })
+  const signature = await settings.sign?.(manifestPath)
+  if (signature !== undefined) {
+    await writeFlushed(join(settings.directory, IMAGE_FILES.signature), signature)
+  }
   const torrent = await createImageTorrent({
     torrentName: settings.torrentName,
     pieceLengthBytes: settings.pieceLengthBytes,
     manifestPath,
     manifestBytes,
+    signature,
     packBytes: header.packBytes,
     packSha1: Buffer.concat(pack.pieces.map(({ sha1 }) => sha1)),
   })
-  await using handle = await open(join(settings.directory, IMAGE_FILES.torrent), 'wx')
-  await writeFully(handle, torrent, 0)
-  await handle.sync()
+  await writeFlushed(join(settings.directory, IMAGE_FILES.torrent), torrent)
   return torrent
+}
+
+async function writeFlushed(path: string, bytes: Uint8Array): Promise<void> {
+  await using handle = await open(path, 'wx')
+  await writeFully(handle, bytes, 0)
+  await handle.sync()
 }

@@ -33,7 +33,9 @@ import {
   readPrivateKey,
   type KeyType,
 } from './private-key.ts'
-import { makeAuthorityCertificate, makeCrl, makeLeafCertificate, readRequestKey } from './x509.ts'
+
+/** Only those who issue wait for the library to load. */
+const issuing = () => import('./x509.ts')
 
 const CERTIFICATE_FILE = 'ca.pem'
 const KEY_FILE = 'ca.key'
@@ -174,6 +176,7 @@ async function makeOrigin(
   { name, keyType }: { readonly name: string; readonly keyType: KeyType },
   validity: { readonly notBefore: Date; readonly notAfter: Date },
 ): Promise<Origin> {
+  const { makeAuthorityCertificate } = await issuing()
   const key = generatePrivateKey(keyType)
   return {
     key,
@@ -202,6 +205,7 @@ async function readOrigin(
 
 async function issue(store: Store, request: IssueRequest): Promise<IssuedCertificate> {
   const { directory, certificate: issuer, issuers, clock } = store
+  const { makeLeafCertificate, readRequestKey } = await issuing()
   const { identity, dnsNames, addresses, key } = request
   const index = await readIndex(directory)
   const newKey = 'type' in key ? generatePrivateKey(key.type) : undefined
@@ -273,6 +277,7 @@ async function publishCrl(store: Store, options: CrlPublication): Promise<string
 
 async function writeCrl(store: Store, issuerKey: KeyObject, days: number): Promise<string> {
   const { directory, certificate: issuer, clock } = store
+  const { makeCrl } = await issuing()
   const index = await readIndex(directory)
   const number = index.crlNumber + 1
   const { notBefore: thisUpdate, notAfter: nextUpdate } = validityOf(days, clock)

@@ -13,7 +13,7 @@ import {
   type KeyUsageType,
 } from '@peculiar/asn1-x509'
 import { messageOf } from '../core/core.ts'
-import { hexOf, parseAsn, serialText } from './asn1.ts'
+import { guardAsn, hexOf, parseAsn, serialText } from './asn1.ts'
 import { parseIdentityUri, type Identity } from './identity.ts'
 import { certificateError, parsePemOrDer } from './pem.ts'
 
@@ -82,6 +82,10 @@ const CURVES = new Set(['prime256v1', 'secp384r1', 'secp521r1'])
 
 /** Parses DER. Throws ERR_SI_CERTIFICATE. */
 export function parseCertificate(bytes: Uint8Array, what = 'certificate'): Certificate {
+  return guardAsn(what, () => readCertificate(bytes, what))
+}
+
+function readCertificate(bytes: Uint8Array, what: string): Certificate {
   if (bytes.length > CERTIFICATE_MAX_BYTES) throw certificateError(what, 'it is too large')
   const { tbsCertificate: tbs, signatureAlgorithm } = parseAsn(bytes, AsnCertificate, what)
   const native = parseNative(bytes, what)

@@ -2,7 +2,7 @@
 // that is not understood (a delta, a part of the certificates) is refused, never half believed.
 import { verify as verifySignature, type KeyObject } from 'node:crypto'
 import { CertificateList } from '@peculiar/asn1-x509'
-import { hexOf, parseAsn, serialText } from './asn1.ts'
+import { guardAsn, hexOf, parseAsn, serialText } from './asn1.ts'
 import type { Certificate } from './certificate.ts'
 import { certificateError, parsePemOrDer } from './pem.ts'
 
@@ -30,6 +30,10 @@ const HASHES: Readonly<Record<string, string | null>> = {
 
 /** Parses DER. Throws ERR_SI_CERTIFICATE. */
 export function parseCrl(bytes: Uint8Array, what = 'CRL'): Crl {
+  return guardAsn(what, () => readCrl(bytes, what))
+}
+
+function readCrl(bytes: Uint8Array, what: string): Crl {
   const list = parseAsn(bytes, CertificateList, what)
   const { tbsCertList: tbs, signatureAlgorithm, signature, tbsCertListRaw } = list
   const extensions = tbs.crlExtensions ?? []

@@ -1,8 +1,9 @@
 // The HTTP side of the image server: tracker, torrents, the list of images. Invariant: names in URLs
 // pass the repository's parsers before they touch a path. Everything is read-only.
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { isSiError } from '../core/core.ts'
+import { errnoOf, isSiError } from '../core/core.ts'
 import {
   parseImageName,
   parseImageVersion,
@@ -19,6 +20,7 @@ export interface HttpOptions {
   /** Announce URL to put into torrents; left out: the address that the request used. */
   readonly announceUrl?: string | undefined
   readonly status: () => readonly ImageStatus[]
+  readonly pkiDirectory: string | undefined
 }
 
 export function createHttp(options: HttpOptions): FastifyInstance {
@@ -41,7 +43,23 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   app.get<{ Params: ImageParams }>('/images/:name/:version/img.torrent', (request, reply) =>
     sendTorrent(request, reply, options),
   )
+  const { pkiDirectory } = options
+  if (pkiDirectory !== undefined) {
+    // For people, who compare the fingerprint: no command of ours trusts what it gets from here.
+    app.get('/ca.pem', (_request, reply) => sendPem(reply, join(pkiDirectory, 'ca.pem')))
+    app.get('/crl.pem', (_request, reply) => sendPem(reply, join(pkiDirectory, 'ca/crl.pem')))
+  }
   return app
+}
+
+async function sendPem(reply: FastifyReply, path: string): Promise<FastifyReply> {
+  const pem = await readFile(path).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error
+    return undefined
+  })
+  if (pem !== undefined) return reply.type('application/x-pem-file').send(pem)
+  const message = 'Not there: si-server init makes it'
+  return reply.code(404).send({ code: 'ERR_SI_AUTHORITY', message })
 }
 
 interface ImageParams {

@@ -1,9 +1,12 @@
 // What si-seed runs: images that lie in folders are offered to the swarms that their trackers know.
-// Invariant: nothing is written and nothing is downloaded.
+// Invariant: nothing is written, nothing is downloaded, and nothing is offered that this machine does not
+// trust itself.
 import { readFile } from 'node:fs/promises'
 import { throwIfAborted } from '../core/core.ts'
+import type { Trust } from '../pki/pki.ts'
 import { createSwarm, type TorrentStats } from '../swarm/swarm.ts'
 import { parseMetainfo, type Metainfo } from '../torrent/torrent.ts'
+import { checkFiles } from './check-files.ts'
 import type { Log } from './log.ts'
 import { seed, type Seeding } from './seeded-images.ts'
 
@@ -22,6 +25,8 @@ export interface SeederOptions {
   readonly rack?: string | undefined
   /** Answer calls for peers on the local network, too (BEP 14). */
   readonly localDiscovery?: boolean
+  /** Whose signature counts. */
+  readonly trust: Trust
   /** Announced to besides the trackers that the torrents name. */
   readonly trackers: readonly string[]
   /** undefined: unlimited. */
@@ -38,7 +43,7 @@ export interface RunningSeeder {
 }
 
 /**
- * Seeds until close() or until the signal fires. Throws ERR_SI_LISTEN, ERR_SI_TORRENT_FORMAT,
+ * Seeds until close() or until the signal fires. Throws ERR_SI_LISTEN, ERR_SI_UNTRUSTED, ERR_SI_TORRENT_FORMAT,
  * ERR_SI_INTEGRITY when a file is missing or has a wrong size.
  */
 export async function startSeeder(
@@ -63,6 +68,8 @@ export async function startSeeder(
   try {
     for (const { torrentPath, directory } of options.sources) {
       const metainfo = parseMetainfo(await readFile(torrentPath))
+      const verdict = await checkFiles(metainfo, directory, options.trust)
+      verdict.notes.forEach((note) => log.warn({}, note))
       seeded.push(await seed(swarm, metainfo, { directory, trackers }))
       log.info({ image: metainfo.name, infoHash: metainfo.infoHash }, 'seeding')
     }

@@ -20,6 +20,8 @@ export type { RunningSeeder, SeederOptions, SeedSource } from './seeder.ts'
 
 export interface ServerOptions {
   readonly repository: Repository
+  /** Offers `ca.pem` and `ca/crl.pem` of this folder over HTTP, where they are there. */
+  readonly pkiDirectory?: string | undefined
   /** Address to listen on: `0.0.0.0`, `::`, `10.0.0.1`. */
   readonly host: string
   /** 0 means any free port, also for `peerPort`. */
@@ -62,7 +64,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   throwIfAborted(signal)
   const { repository, host, log } = options
-  const { announceUrl, uploadBytesPerSecond, lanes = 1 } = options
+  const { announceUrl, uploadBytesPerSecond, pkiDirectory, lanes = 1 } = options
   const seederAddress = announceUrl === undefined ? undefined : await addressOf(announceUrl)
   const closers: (() => void | Promise<void>)[] = []
   const close = createClose(closers)
@@ -86,7 +88,7 @@ export async function startServer(
     closers.push(() => seeded.close())
     const status = () =>
       seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
-    const http = createHttp({ repository, tracker, announceUrl, status })
+    const http = createHttp({ repository, tracker, announceUrl, status, pkiDirectory })
     closers.push(() => http.close())
     const httpPort = await listen(http, host, options.httpPort)
     const watch = await watchRepository(repository, (images) => seeded.update(images), { log })

@@ -9,6 +9,7 @@ import { once } from 'node:events'
 import type { CompetitionOptions } from './report.ts'
 import { copyGoldenTree, SI } from './golden-tree.ts'
 import { compete, runQuietly, type Contestant, type Row } from './measure.ts'
+import { makeCertificates } from '../lab/certificates.ts'
 import { createLoopDisk } from '../lab/loop-disk.ts'
 import { startNginx } from '../lab/nginx.ts'
 import { withScope, waitFor, type Scope } from '../lab/scope.ts'
@@ -23,6 +24,7 @@ export async function benchDeploy(options: CompetitionOptions): Promise<readonly
     const { directory } = scope
     const golden = await copyGoldenTree(directory, options.sources)
     const repository = join(directory, 'repository')
+    const pki = await makeCertificates(join(directory, 'pki'))
     await runQuietly([
       SI,
       'getimage',
@@ -32,6 +34,7 @@ export async function benchDeploy(options: CompetitionOptions): Promise<readonly
       'golden',
       '--repository',
       repository,
+      ...pki,
     ])
     await startServer(scope, repository)
     const nginx = await startNginx(scope, repository)
@@ -52,7 +55,14 @@ export async function benchDeploy(options: CompetitionOptions): Promise<readonly
           'aria2c, then zstd -dc | tar -x',
           bash(ARIA2_AND_TAR, url, target.path, directory),
         ),
-        contestant('si-deploy --root', [...DEPLOY, '--torrent', url, '--root', target.path]),
+        contestant('si-deploy --root', [
+          ...DEPLOY,
+          '--torrent',
+          url,
+          '--root',
+          target.path,
+          ...pki,
+        ]),
       ],
       options.rounds,
     )

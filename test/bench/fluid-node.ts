@@ -42,7 +42,16 @@ export async function startFluidNode(site: FluidSite, name: string): Promise<Flu
   await mkdir(target)
   const torrent = join(site.repository, 'images/noise/latest/image.torrent')
   const from = ['--torrent', torrent, '--tracker', TRACKER_URL]
-  const args = ['deploy', ...from, '--root', target, '--seed-for', 'forever', '--json']
+  const args = [
+    'deploy',
+    ...from,
+    '--root',
+    target,
+    '--seed-for',
+    'forever',
+    '--json',
+    '--allow-unsigned',
+  ]
   const spawnedMs = performance.now()
   const program = lab.startOnHost(site.scope, site.network(name), {
     program: SI,

@@ -23,7 +23,8 @@ test('si-deploy completes from an aria2c seeder alone', { skip }, () =>
     await mkdir(target)
     const repository = join(directory, 'repository')
     const capture = ['getimage', '--root', source, '--name', 'web', '--repository', repository]
-    const { stdout } = await run(SI, capture, { signal })
+    const pki = await lab.makeCertificates(join(directory, 'pki'))
+    const { stdout } = await run(SI, [...capture, ...pki], { signal })
     const image = stdout.trim().split(' ')[2] ?? ''
     const torrent = join(directory, 'web.torrent')
     await rename(join(image, 'image.torrent'), torrent)
@@ -42,7 +43,7 @@ test('si-deploy completes from an aria2c seeder alone', { skip }, () =>
       encryption: 'plain',
     } as const
     const seeder = await aria2.seed(scope, task)
-    const deploy = ['deploy', '--torrent', torrent, '--root', target, '--json']
+    const deploy = ['deploy', '--torrent', torrent, '--root', target, '--json', ...pki]
     const peer = ['--peer', seeder.address, '--host', '127.0.0.1']
     const events = (await run(SI, [...deploy, ...peer], { signal })).stdout.trim().split('\n')
     const report = JSON.parse(events.at(-1) ?? '') as {

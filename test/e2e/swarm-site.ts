@@ -34,6 +34,8 @@ export interface Site {
   readonly network: lab.Network
   readonly source: string
   readonly repository: string
+  /** Options that make commands sign and check. */
+  readonly pki: readonly string[]
   /** Below it each node's target has the node's name. */
   readonly directory: string
 }
@@ -51,15 +53,16 @@ export async function makeSite(scope: lab.Scope, options: SiteOptions): Promise<
   const source = join(directory, 'source')
   const repository = join(directory, 'repository')
   await writeBulkContent(source)
+  const pki = await lab.makeCertificates(join(scope.directory, 'pki'))
   await lab.runOnHost(scope, network('server'), {
     program: SI,
-    args: ['getimage', '--root', source, '--name', 'web', '--repository', repository],
+    args: ['getimage', '--root', source, '--name', 'web', '--repository', repository, ...pki],
   })
-  return { scope, network, source, repository, directory }
+  return { scope, network, source, repository, pki, directory }
 }
 
-export function startServer({ scope, network, repository }: Site): lab.LabProgram {
-  const args = ['server', '--repository', repository]
+export function startServer({ scope, network, repository, pki }: Site): lab.LabProgram {
+  const args = ['server', '--repository', repository, ...pki]
   return lab.startOnHost(scope, network('server'), { program: SI, args })
 }
 
@@ -69,7 +72,7 @@ export async function waitForServer(site: Site, server: lab.LabProgram): Promise
 
 /** Starts si-deploy on a host, or starts it again there. */
 export async function startDeploy(
-  { scope, network, directory }: Site,
+  { scope, network, pki, directory }: Site,
   host: string,
   args: readonly string[],
 ): Promise<Deployment> {
@@ -77,7 +80,7 @@ export async function startDeploy(
   await mkdir(target, { recursive: true })
   const program = lab.startOnHost(scope, network(host), {
     program: SI,
-    args: ['deploy', '--root', target, '--seed-for', '5m', '--json', ...args],
+    args: ['deploy', '--root', target, '--seed-for', '5m', '--json', ...pki, ...args],
     onLine: (line) => {
       const event = JSON.parse(line) as { type: string; phase?: string; doneBytes?: number }
       deployment.phase = event.phase

@@ -13,6 +13,7 @@ import {
   type DiskLayout,
   type ManifestHeader,
 } from '../../src/image/image.ts'
+import { UNSIGNED } from '../lab/certificates.ts'
 import type { DeployOptions } from '../../src/deploy/deploy.ts'
 import { createSwarm, openFileStore, type PieceStore } from '../../src/swarm/swarm.ts'
 import {
@@ -40,6 +41,8 @@ export interface SampleOptions {
   readonly directory: string
   readonly layout?: DiskLayout | null
   readonly pieceLengthBytes?: number
+  /** As writeImage takes it. */
+  readonly sign?: (manifestPath: string) => Promise<Uint8Array>
 }
 
 const TAR_OPTIONS = [
@@ -76,7 +79,7 @@ export async function makeSampleImage(options: SampleOptions): Promise<SampleIma
     },
   }
   const written = await writeImage(source, {
-    ...{ directory, torrentName: 'sample', pieceLengthBytes, threads: 1 },
+    ...{ directory, torrentName: 'sample', pieceLengthBytes, threads: 1, sign: options.sign },
     header: () =>
       Promise.resolve({
         ...{ name: 'sample', version: '1', createdAt: '2026-01-02T03:04:05Z' },
@@ -154,7 +157,7 @@ export function deployOptions(
   changes: Partial<DeployOptions> = {},
 ): DeployOptions {
   return {
-    ...{ torrent: image.torrentPath, target, trackers: [], peers: [] },
+    ...{ torrent: image.torrentPath, target, trackers: [], peers: [], trust: UNSIGNED },
     ...{ listenHost: '127.0.0.1', listenPort: 0, seedForMs: 0, dryRun: false, threads: 2 },
     uploadBytesPerSecond: undefined,
     lanes: 1,

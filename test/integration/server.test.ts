@@ -25,6 +25,7 @@ import {
   type ServerOptions,
 } from '../../src/server/server.ts'
 import { parseMetainfo } from '../../src/torrent/torrent.ts'
+import { makeCertificates, UNSIGNED } from '../lab/certificates.ts'
 import { createNetwork } from '../lab/network.ts'
 import { runOnHost, startOnHost, waitForHttp } from '../lab/program-on-host.ts'
 import { waitFor, withScope } from '../lab/scope.ts'
@@ -224,6 +225,7 @@ test(
           },
         ],
         ...{ host: '127.0.0.1', peerPort: 0, trackers: [trackerUrl], log: silentLog },
+        trust: UNSIGNED,
       },
       never,
     )
@@ -238,8 +240,25 @@ test('startSeeder() refuses a file of a wrong size before it announces', { skip 
   const image = await put(repository, directory, 'web', '1')
   await truncate(image.packPath, 100)
   const sources = [{ torrentPath: image.torrentPath, directory: image.directory }]
-  const options = { sources, host: '127.0.0.1', peerPort: 0, trackers: [], log: silentLog }
+  const place = { host: '127.0.0.1', peerPort: 0, trackers: [] }
+  const options = { sources, ...place, trust: UNSIGNED, log: silentLog }
   await assert.rejects(startSeeder(options, never), { code: 'ERR_SI_INTEGRITY' })
+})
+
+test('startServer() offers the authority for people to compare, and no key', async (t) => {
+  const pkiDirectory = await temporary(t)
+  const server = await serve(t, {
+    repository: await openRepository(await temporary(t)),
+    pkiDirectory,
+  })
+  const get = (path: string) => fetch(`http://127.0.0.1:${server.httpPort}${path}`)
+  assert.equal((await get('/ca.pem')).status, 404)
+  await makeCertificates(pkiDirectory)
+  const found = await get('/ca.pem')
+  assert.equal(await found.text(), await readFile(join(pkiDirectory, 'ca.pem'), 'utf8'))
+  assert.match(await (await get('/crl.pem')).text(), /^-----BEGIN X509 CRL-----/)
+  for (const path of ['/signer.key', '/ca/ca.key', '/ca.key'])
+    assert.equal((await get(path)).status, 404)
 })
 
 /** False also while a client has not made the files yet. */

@@ -30,7 +30,17 @@ async function deploy(
   const found = Promise.withResolvers<Report>()
   const program = lab.startOnHost(scope, host, {
     program: SI,
-    args: ['deploy', '--root', target, '--seed-for', '5m', '--json', ...args],
+    args: [
+      'deploy',
+      '--root',
+      target,
+      '--pki',
+      pkiOf(scope),
+      '--seed-for',
+      '5m',
+      '--json',
+      ...args,
+    ],
     onLine: (line) => {
       const event = JSON.parse(line) as Report
       if (event.type === 'report') found.resolve(event)
@@ -49,7 +59,10 @@ describe('local discovery', { skip }, () => {
       const network = await lab.createNetwork(scope, { hosts: ['seeder', 'node01', 'node02'] })
       const { source, repository, torrent: path } = await captureImage(scope, network('seeder'))
       const torrent = ['--torrent', path]
-      const seed = { program: SI, args: ['seed', 'web', '--repository', repository] }
+      const seed = {
+        program: SI,
+        args: ['seed', 'web', '--repository', repository, '--pki', pkiOf(scope)],
+      }
       const seeder = lab.startOnHost(scope, network('seeder'), seed)
       const first = await deploy(scope, network('node01'), torrent)
       assert.deepEqual(await lab.compareTrees(source, first.target, { excludes: [] }), [])
@@ -69,7 +82,8 @@ describe('local discovery', { skip }, () => {
         await lab.runOnHost(scope, network(name), { program: 'ip', args: flush })
       }
       const image = await captureImage(scope, network('seeder'))
-      const seed = ['seed', 'web', '--repository', image.repository, '--host', '::']
+      const pki = ['--pki', pkiOf(scope)]
+      const seed = ['seed', 'web', '--repository', image.repository, '--host', '::', ...pki]
       lab.startOnHost(scope, network('seeder'), { program: SI, args: seed })
       const node = await deploy(scope, network('node01'), ['--torrent', image.torrent])
       assert.deepEqual(await lab.compareTrees(image.source, node.target, { excludes: [] }), [])
@@ -117,13 +131,19 @@ describe('local discovery', { skip }, () => {
   )
 })
 
-/** An image `web` of three megabytes. */
+/** Where certificates and keys of the scope are. */
+function pkiOf(scope: lab.Scope): string {
+  return join(scope.directory, 'pki')
+}
+
+/** An image `web` of three megabytes, signed. */
 async function captureImage(scope: lab.Scope, host: lab.NetworkHost) {
   const source = join(scope.directory, 'source')
   const repository = join(scope.directory, 'repository')
   await mkdir(source)
   await writeFile(join(source, 'bulk'), noise(3_000_000))
-  const args = ['getimage', '--root', source, '--name', 'web', '--repository', repository]
+  const pki = await lab.makeCertificates(pkiOf(scope))
+  const args = ['getimage', '--root', source, '--name', 'web', '--repository', repository, ...pki]
   await lab.runOnHost(scope, host, { program: SI, args })
   return { source, repository, torrent: join(repository, 'images/web/latest/image.torrent') }
 }
@@ -147,7 +167,7 @@ function startSeed(
   host: lab.NetworkHost,
   { torrentPath, folder }: { readonly torrentPath: string; readonly folder: string },
 ): lab.LabProgram {
-  const args = ['seed', '--torrent', torrentPath, '--data', folder]
+  const args = ['seed', '--torrent', torrentPath, '--data', folder, '--allow-unsigned']
   return lab.startOnHost(scope, host, { program: SI, args })
 }
 

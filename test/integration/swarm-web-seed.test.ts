@@ -22,11 +22,13 @@ test('si-deploy completes from nginx over the repository alone', { ...LIMIT, ski
     await mkdir(source)
     await mkdir(target)
     await writeFile(join(source, 'bulk'), noise(5_000_000))
+    const pki = await lab.makeCertificates(join(directory, 'pki'))
     const capture = ['getimage', '--root', source, '--name', 'web', '--repository', repository]
-    const image = (await run(SI, capture, { signal })).stdout.trim().split(' ')[2] ?? ''
+    const image =
+      (await run(SI, [...capture, ...pki], { signal })).stdout.trim().split(' ')[2] ?? ''
     const nginx = await lab.startNginx(scope, repository)
     const webSeed = `${nginx.origin}${image.slice(repository.length)}`
-    const deploy = ['deploy', '--torrent', join(image, 'image.torrent'), '--root', target]
+    const deploy = ['deploy', '--torrent', join(image, 'image.torrent'), '--root', target, ...pki]
     const only = ['--web-seed', webSeed, '--host', '127.0.0.1', '--no-local-discovery', '--json']
     const { stdout } = await run(SI, [...deploy, ...only], { signal })
     const report = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Record<string, number>

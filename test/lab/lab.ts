@@ -1,6 +1,7 @@
 // The door of the lab: machines, networks and disks that are made for one run on this computer and
 // are gone afterwards. The demo, the end-to-end tests and the benchmarks are built from it.
 export * from './cable-counters.ts'
+export * from './certificates.ts'
 export * from './compare-trees.ts'
 export * from './deployed-disk.ts'
 export * from './fluid-limit.ts'

@@ -124,3 +124,24 @@ test('choosePieceLengthBytes() follows the table of FORMAT.md', () => {
     assert.equal(choosePieceLengthBytes(packBytes), mebibytes * MIB)
   }
 })
+
+for (const lengthBytes of [0, 5 * PIECE_BYTES]) {
+  test(`imageFilesOf() refuses a signature of ${lengthBytes} bytes`, () => {
+    const torrent = torrentOf([
+      ['manifest.jsonl.zst', PIECE_BYTES],
+      ['manifest.sig', lengthBytes],
+      ['image.tar.zst', 100],
+    ])
+    assert.throws(() => imageFilesOf(torrent), { message: /signature of \d+ bytes/ })
+  })
+}
+
+test('imageFilesOf() refuses a signature that does not follow the manifest', () => {
+  const torrent = torrentOf([
+    ['manifest.jsonl.zst', PIECE_BYTES - 100],
+    ['.pad/100', 100, true],
+    ['manifest.sig', PIECE_BYTES],
+    ['image.tar.zst', 100],
+  ])
+  assert.throws(() => imageFilesOf(torrent), { message: /does not follow the manifest/ })
+})
