@@ -29,6 +29,9 @@ export interface SlabNotice {
 /** To a lane: a batch of commands, or a notice that must not wait for one. */
 export type LaneMessage = Int32Array | SlabNotice
 
+/** To a lane: close everything and end. */
+export const END_LANE = 'end'
+
 /** Payload amid a message is told of after this time at the latest: rates and snubs hang on it. */
 const REPORT_MS = 20
 
@@ -57,6 +60,13 @@ export class LaneSockets {
       heard: () => this.#pressure.heard(),
       find: (id) => this.#links.get(id),
     })
+  }
+
+  /** Closes all connections, of which nothing more is told. */
+  close(): void {
+    for (const link of this.#links.values()) link.close()
+    clearTimeout(this.#reportTimer)
+    this.#willPost = true
   }
 
   #noteSlab({ slabId, slab }: SlabNotice): void {

@@ -13,7 +13,7 @@ import {
   writeHeard,
   type Adoption,
 } from './lane-protocol.ts'
-import { type LaneData, type LaneMessage } from './lane-sockets.ts'
+import { END_LANE, type LaneData, type LaneMessage } from './lane-sockets.ts'
 import { type Slab } from '../pieces/slab.ts'
 import { type UploadBuffers } from '../pieces/upload-buffers.ts'
 
@@ -59,7 +59,8 @@ export class Lane {
   #willPost = false
   #isAlive = true
   #error: unknown
-  #closed: Promise<unknown> | undefined
+  readonly #ended: Promise<void>
+  #isClosing = false
 
   constructor(options: LaneOptions) {
     this.#options = options
@@ -68,7 +69,12 @@ export class Lane {
     this.#worker = new Worker(WORKER, { workerData, resourceLimits: LANE_LIMITS })
     this.#worker.on('message', (words: Int32Array) => this.#onEvents(words))
     this.#worker.on('error', (error) => (this.#error = error))
-    this.#worker.on('exit', (code) => this.#onExit(code))
+    this.#ended = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        this.#onExit(code)
+        resolve()
+      })
+    })
   }
 
   get isAlive(): boolean {
@@ -101,10 +107,14 @@ export class Lane {
     )
   }
 
-  /** Ends the thread and with it all its connections. Idempotent. */
-  async close(): Promise<void> {
-    this.#closed ??= this.#worker.terminate()
-    await this.#closed
+  /**
+   * Has the thread end, and with it all its connections. It is asked to: one that is ended while it loads
+   * a native addon takes the process with it. Idempotent.
+   */
+  close(): Promise<void> {
+    if (!this.#isClosing) this.#worker.postMessage(END_LANE)
+    this.#isClosing = true
+    return this.#ended
   }
 
   #useSlab(held: Held, slab: Slab): number {
@@ -167,7 +177,7 @@ export class Lane {
     this.#isAlive = false
     for (const slab of this.#slabs.keys()) slab.table.forgetLane(this.#options.lane)
     this.#slabs.clear()
-    const isFault = this.#closed === undefined
+    const isFault = !this.#isClosing
     const reason = this.#error === undefined ? `status ${code}` : messageOf(this.#error)
     const fault = new SiError('ERR_SI_SWARM', `Network lane broke down: ${reason}`, {
       cause: this.#error,
