@@ -1,7 +1,8 @@
 // Where payload goes, on the thread whose socket it comes from. Invariant: payload is written only where
 // this connection was asked to, a block at a time and whole, after claiming it; a block that is cut by
 // a read waits in a buffer of its own until the rest has come. So a block has one sender, who can be
-// held to it, and half a block of a slow peer keeps nobody from sending it faster.
+// held to it, and half a block of a slow peer keeps nobody from sending it faster. Payload is handed in, or
+// received straight into the place that this tells.
 import { copyBytes } from '../../core/core.ts'
 import { BLOCK_BYTES } from '../../torrent/torrent.ts'
 import { type BlockTable, type SlotPlace } from '../pieces/block-table.ts'
@@ -46,6 +47,15 @@ export interface IntakeSlots {
 /** Ranges a peer was asked for and has not sent; some it never will. The oldest are forgotten. */
 const MAX_EXPECTED = 2048
 
+/** Shorter messages are handed in: many of them are received at once. */
+const MIN_PLACED_BYTES = 64 * 1024
+
+/** Blocks that were claimed to be received into. */
+interface Run {
+  readonly first: number
+  readonly end: number
+}
+
 interface Expected extends BlockRange {
   readonly place: SlotPlace
 }
@@ -61,6 +71,7 @@ export class Intake implements WireSink {
   #heldBytes = 0
   #usedBytes = 0
   #wastedBytes = 0
+  #run: Run | undefined
 
   /** Without slots nothing is ever expected. */
   constructor(sink: PeerSink, slots: IntakeSlots | undefined) {
@@ -95,6 +106,86 @@ export class Intake implements WireSink {
     this.#sink.onPayload({ bytes: fragment.length, usedBytes, wastedBytes })
   }
 
+  /**
+   * Where the next payload belongs: whole blocks in the slab, which are claimed now, or the rest of one that was
+   * cut; at most `mostBytes`, which have come already. Undefined: it is to be handed in. Whoever gets a place
+   * calls placed() before anything else.
+   */
+  place(mostBytes: number): Uint8Array | undefined {
+    const current = this.#current
+    const slots = this.#slots
+    if (current === undefined || current.lengthBytes < MIN_PLACED_BYTES) return undefined
+    if (slots === undefined) return undefined
+    const rangeEnd = current.offsetBytes + current.lengthBytes
+    const reach = Math.min(rangeEnd, this.#atBytes + mostBytes)
+    const wholeEnd = reach === rangeEnd ? reach : reach - (reach % BLOCK_BYTES)
+    if (this.#heldBytes > 0 || wholeEnd <= this.#atBytes) return this.#heldPlace(current, mostBytes)
+    const first = this.#atBytes / BLOCK_BYTES
+    const last = Math.ceil(wholeEnd / BLOCK_BYTES)
+    let end = first
+    while (end < last && slots.table.claim(current.place, end)) end++
+    if (end === first) return undefined
+    this.#run = { first, end }
+    const endBytes = Math.min(wholeEnd, end * BLOCK_BYTES)
+    return slots.view(current.place.slot).subarray(this.#atBytes, endBytes)
+  }
+
+  /** The first `lengthBytes` of what place() told have been received. */
+  placed(lengthBytes: number): void {
+    const current = this.#current
+    const run = this.#run
+    this.#run = undefined
+    this.#usedBytes = 0
+    this.#wastedBytes = 0
+    if (current === undefined) return
+    if (run === undefined) this.#fillHeld(current, lengthBytes)
+    else this.#settle(current, run, lengthBytes)
+    if (lengthBytes === 0) return
+    const [usedBytes, wastedBytes] = [this.#usedBytes, this.#wastedBytes]
+    this.#sink.onPayload({ bytes: lengthBytes, usedBytes, wastedBytes })
+  }
+
+  /** Of the blocks that were claimed some may not have come, and one in part. */
+  #settle(current: Expected, run: Run, lengthBytes: number): void {
+    const { place, pieceIndex } = current
+    const slots = this.#slots
+    const cameEnd = this.#atBytes + lengthBytes
+    const isLast = cameEnd === current.offsetBytes + current.lengthBytes
+    const end = isLast ? run.end : Math.floor(cameEnd / BLOCK_BYTES)
+    for (let block = run.first; block < end; block++) slots?.table.markReceived(place, block)
+    const wholeEnd = Math.min(cameEnd, end * BLOCK_BYTES)
+    const cut = slots?.view(place.slot).subarray(wholeEnd, cameEnd)
+    if (cut !== undefined && cut.length > 0) this.#heldMemory().set(cut)
+    this.#heldBytes = cameEnd - wholeEnd
+    for (let block = end; block < run.end; block++) slots?.table.giveUp(place, block)
+    this.#usedBytes = wholeEnd - this.#atBytes
+    this.#atBytes = wholeEnd
+    if (end === run.first) return
+    this.#sink.onBlocks({ pieceIndex, generation: place.generation, first: run.first, end })
+  }
+
+  #heldPlace(current: Expected, mostBytes: number): Uint8Array {
+    const end = Math.min(this.#blockBytes(current), this.#heldBytes + mostBytes)
+    return this.#heldMemory().subarray(this.#heldBytes, end)
+  }
+
+  #fillHeld(current: Expected, lengthBytes: number): void {
+    this.#heldBytes += lengthBytes
+    const blockBytes = this.#blockBytes(current)
+    if (this.#heldBytes < blockBytes) return
+    this.#heldBytes = 0
+    this.#write(current, this.#heldMemory().subarray(0, blockBytes))
+  }
+
+  #heldMemory(): Uint8Array {
+    return (this.#held ??= new Uint8Array(BLOCK_BYTES))
+  }
+
+  /** Length of the block that we are at: the last of a piece is shorter. */
+  #blockBytes({ offsetBytes, lengthBytes }: Expected): number {
+    return Math.min(BLOCK_BYTES, offsetBytes + lengthBytes - this.#atBytes)
+  }
+
   onPayloadEnd(): void {
     this.#current = undefined
     this.#sink.onPayloadEnd()
@@ -119,15 +210,9 @@ export class Intake implements WireSink {
 
   /** Keeps bytes of a block that is not whole; writes it when it is. Returns how many it took. */
   #hold(current: Expected, bytes: Uint8Array): number {
-    const rangeEnd = current.offsetBytes + current.lengthBytes
-    const blockBytes = Math.min(BLOCK_BYTES, rangeEnd - this.#atBytes)
-    const part = bytes.subarray(0, blockBytes - this.#heldBytes)
-    this.#held ??= new Uint8Array(BLOCK_BYTES)
-    this.#held.set(part, this.#heldBytes)
-    this.#heldBytes += part.length
-    if (this.#heldBytes < blockBytes) return part.length
-    this.#heldBytes = 0
-    this.#write(current, this.#held.subarray(0, blockBytes))
+    const part = bytes.subarray(0, this.#blockBytes(current) - this.#heldBytes)
+    this.#heldMemory().set(part, this.#heldBytes)
+    this.#fillHeld(current, part.length)
     return part.length
   }
 

@@ -1,6 +1,6 @@
 // The connection whose socket lives on this thread: handshake, then messages. Invariant: what is
-// received is decoded out of one fixed buffer shared by all connections of the thread (a read and its
-// decoding happen in one go), so a connection costs no receive memory. Spec: BEP 3.
+// received goes straight into the slab, or is decoded out of a fixed buffer shared by all connections of the
+// thread (a read and its decoding happen in one go), so a connection costs no receive memory. Spec: BEP 3.
 import { type Socket } from 'node:net'
 import { SiError, type Clock } from '../../core/core.ts'
 import { type InfoHash } from '../../torrent/torrent.ts'
@@ -14,6 +14,7 @@ import {
   type PayloadPart,
   type SendOptions,
 } from './connection.ts'
+import { Drain } from './drain.ts'
 import { Encryption } from '../wire/encryption.ts'
 import {
   decodeHandshake,
@@ -33,8 +34,8 @@ import {
   type WireMessage,
 } from '../wire/wire.ts'
 
-/** Large enough to empty a socket in one read, small enough for the second-level cache. */
-const RECEIVE_BUFFER_BYTES = 256 * 1024
+/** Small, since it only begins: what is left in the socket after it was filled is received by Drain. */
+const RECEIVE_BUFFER_BYTES = 32 * 1024
 
 /** One per thread: libuv fills it and calls back before it turns to another socket. */
 const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
@@ -72,11 +73,13 @@ export class TcpConnection implements Connection {
   #owner: ConnectionOwner
   #decoder: WireDecoder | undefined
   #intake: Intake | undefined
+  #drain: Drain | undefined
   readonly #encryption: Encryption | undefined
   #handshake = Buffer.alloc(HANDSHAKE_BYTES)
   #handshakeBytes = 0
   #early: Buffer | undefined
   #isClosed = false
+  #isPaused = false
   #error: Error | undefined
   #lastReceivedMs: number
   #lastSentMs: number
@@ -94,7 +97,8 @@ export class TcpConnection implements Connection {
     const onread = {
       buffer: receiveBuffer,
       callback: (bytes: number) => {
-        this.#receive(receiveBuffer.subarray(0, bytes))
+        const mayLeaveMore = bytes === receiveBuffer.length
+        this.#receive(receiveBuffer.subarray(0, bytes), mayLeaveMore)
         return true
       },
     }
@@ -115,6 +119,12 @@ export class TcpConnection implements Connection {
   startMessages(sink: PeerSink, options: TcpMessageOptions): void {
     this.#intake = new Intake(sink, options.slab)
     this.#decoder = new WireDecoder(this.#intake, options)
+    this.#drain = new Drain({
+      ...{ socket: this.#socket, decoder: this.#decoder, intake: this.#intake },
+      isStopped: () => this.#isClosed || this.#isPaused,
+      isCiphering: () => this.#encryption?.isCiphering === true,
+      decode: (bytes) => this.#decode(bytes),
+    })
     const early = this.#early
     if (early === undefined) return
     this.#early = undefined
@@ -174,10 +184,12 @@ export class TcpConnection implements Connection {
 
   /** Reads nothing more from the socket. */
   pause(): void {
+    this.#isPaused = true
     this.#socket.pause()
   }
 
   resume(): void {
+    this.#isPaused = false
     if (!this.#isClosed) this.#socket.resume()
   }
 
@@ -191,21 +203,27 @@ export class TcpConnection implements Connection {
     }
   }
 
-  #receive(received: Uint8Array): void {
+  /** `mayLeaveMore`: no byte that came earlier than what the socket still holds is anywhere else. */
+  #receive(received: Uint8Array, mayLeaveMore = false): void {
     if (this.#isClosed) return
     this.#lastReceivedMs = this.#clock.monotonicMs()
     try {
-      const bytes = this.#encryption?.receive(received) ?? received
-      const rest = this.#handshakeBytes < HANDSHAKE_BYTES ? this.#gatherHandshake(bytes) : bytes
-      if (rest.length === 0) return
-      if (this.#decoder === undefined) return this.#keepEarly(rest)
-      this.#decoder.push(rest)
+      this.#decode(received)
+      if (mayLeaveMore) this.#drain?.run()
       this.#intake?.onDrained()
     } catch (error) {
-      // A peer's fault closes its connection; a fault of ours must not be hidden behind that.
-      if (!(error instanceof SiError)) throw error
+      // A fault of the peer or the network closes the connection; ours must not be hidden behind that.
+      if (!(error instanceof SiError) && !isReceiveError(error)) throw error
       this.close(error)
     }
+  }
+
+  #decode(received: Uint8Array): void {
+    const bytes = this.#encryption?.receive(received) ?? received
+    const rest = this.#handshakeBytes < HANDSHAKE_BYTES ? this.#gatherHandshake(bytes) : bytes
+    if (rest.length === 0) return
+    if (this.#decoder === undefined) this.#keepEarly(rest)
+    else this.#decoder.push(rest)
   }
 
   /** Messages follow a handshake at once; they wait until it is known who is to have them. */
@@ -230,4 +248,9 @@ export class TcpConnection implements Connection {
     this.#outbox.close()
     this.#outbox.whenIdle(() => this.#owner.onClose(this.#error))
   }
+}
+
+/** Such as ECONNRESET. */
+function isReceiveError(error: unknown): error is Error {
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall === 'recv'
 }

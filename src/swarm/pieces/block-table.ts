@@ -44,7 +44,7 @@ export class BlockTable {
     this.#lane = lane
   }
 
-  /** True: the caller writes the block now and calls `markReceived` next. False: it must not. */
+  /** True: the caller writes the block now and calls `markReceived`, or `giveUp`, next. False: it must not. */
   claim(place: SlotPlace, block: number): boolean {
     const free = wordOf(place.generation, FREE)
     const writing = wordOf(place.generation, WRITING + this.#lane)
@@ -54,6 +54,11 @@ export class BlockTable {
   markReceived(place: SlotPlace, block: number): void {
     const received = wordOf(place.generation, RECEIVED + this.#lane)
     Atomics.store(this.#words, this.#at(place.slot, block), received)
+  }
+
+  /** The block that was claimed did not come: whoever has it may claim it. */
+  giveUp(place: SlotPlace, block: number): void {
+    Atomics.store(this.#words, this.#at(place.slot, block), wordOf(place.generation, FREE))
   }
 
   /** For the owner of the slots: a sealed slot gets a new generation, its blocks may be claimed. */

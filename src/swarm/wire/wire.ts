@@ -70,7 +70,8 @@ const ID_PORT = 9
 const ID_EXTENDED = 20
 
 const LENGTH_BYTES = 4
-const PIECE_HEAD_BYTES = 13
+/** Before the payload of a piece message: length, id, piece and offset. */
+export const PIECE_HEAD_BYTES = 13
 const RANGED_LENGTH = 13
 
 /** Message → bytes, length prefix included. */
@@ -181,6 +182,17 @@ export class WireDecoder {
       if (this.#payloadLeft > 0) at = this.#passPayload(bytes, at)
       else at = this.#gatherHead(bytes, at)
     }
+  }
+
+  /** What is missing of the piece message that is being read. */
+  get payloadLeftBytes(): number {
+    return this.#payloadLeft
+  }
+
+  /** Payload that was received on another way; at most what is missing. */
+  passPayload(lengthBytes: number): void {
+    this.#payloadLeft -= lengthBytes
+    if (lengthBytes > 0 && this.#payloadLeft === 0 && !this.#isStopped) this.#sink.onPayloadEnd()
   }
 
   /** Ignores everything from now on, even the rest of the bytes being pushed. */
