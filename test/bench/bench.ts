@@ -1,5 +1,5 @@
 // `npm run bench -- NAME`: prints a table for people on stderr and the same figures as JSON on stdout.
-import { isSiError, errnoOf, messageOf } from '../../src/core/core.ts'
+import { isSiError, errnoOf, messageOf, SiError } from '../../src/core/core.ts'
 import { benchCapture } from './bench-capture.ts'
 import { benchDeploy } from './bench-deploy.ts'
 import { benchEngine } from './bench-engine.ts'
@@ -48,6 +48,7 @@ try {
   const isInterrupt = isSiError(error, 'ERR_SI_ABORTED')
   if (!isInterrupt && !isUsageError(error)) throw error
   console.error(messageOf(error))
+  if (error instanceof SiError && error.hint !== undefined) console.error(error.hint)
   if (!isInterrupt) printUsage()
   process.exitCode = isInterrupt ? 130 : 2
 }
