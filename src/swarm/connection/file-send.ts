@@ -11,6 +11,9 @@ import { type TurnBudget } from './turn-budget.ts'
 /** Written to learn when the socket takes more: whole pages, so that what follows begins with one. */
 export const CARRIER_BYTES = 16 * 1024
 
+/** How long pages that were in memory are taken to be there. */
+const CACHED_FOR_MS = 50
+
 /** Written where the kernel cannot send by itself. */
 const READ_BYTES = 256 * 1024
 
@@ -34,6 +37,8 @@ export class FileSend {
   /** How far we are: so many spans, and so many bytes of the next. */
   #sentSpans = 0
   #sentBytes = 0
+  /** When the rest of the span that we are at was found in memory. */
+  #cachedAtMs = -Infinity
   #isReading = false
   #isClosed = false
   #hasEnded = false
@@ -78,6 +83,17 @@ export class FileSend {
     if (this.#sentBytes < (this.#spans[this.#sentSpans]?.lengthBytes ?? 0)) return
     this.#sentSpans++
     this.#sentBytes = 0
+    this.#cachedAtMs = -Infinity
+  }
+
+  /** Pages leave the memory only after a while: asked once, the answer holds for as long as a wait is short. */
+  #isInMemory(span: FileSpan): boolean {
+    if (span.isMemory) return true
+    const nowMs = performance.now()
+    if (nowMs - this.#cachedAtMs < CACHED_FOR_MS) return true
+    if (!isCached(span.fd, span)) return false
+    this.#cachedAtMs = nowMs
+    return true
   }
 
   /** The socket has taken all that was written: the kernel may send from the file. */
@@ -87,7 +103,7 @@ export class FileSend {
     const socketFd = this.#way.descriptor()
     if (socketFd === undefined) return this.#carry(largeBuffer())
     for (let rest = this.#rest; rest !== undefined; rest = this.#rest) {
-      if (!isInMemory(rest)) return this.#readFirst(rest)
+      if (!this.#isInMemory(rest)) return this.#readFirst(rest)
       const sentBytes = trySending(socketFd, rest)
       if (sentBytes === 'refused') return this.#readFirst(rest)
       if (sentBytes === undefined) return this.#carry(this.#way.carrier())
@@ -101,7 +117,7 @@ export class FileSend {
   #carry(into: Buffer): void {
     const rest = this.#rest
     if (rest === undefined) return this.#end()
-    if (!isInMemory(rest)) return this.#readFirst(rest)
+    if (!this.#isInMemory(rest)) return this.#readFirst(rest)
     const lengthBytes = Math.min(into.length, rest.lengthBytes)
     try {
       this.#writeRead(into, readSync(rest.fd, into, 0, lengthBytes, rest.positionBytes))
@@ -136,10 +152,6 @@ export class FileSend {
 
 function largeBuffer(): Buffer {
   return Buffer.allocUnsafeSlow(READ_BYTES)
-}
-
-function isInMemory(span: FileSpan): boolean {
-  return span.isMemory || isCached(span.fd, span)
 }
 
 /** Refused: by the file system, or by a socket that has failed. A read and a write tell which. */
