@@ -91,6 +91,36 @@ test('sendFiles() sends parts in order, and messages after the end of theirs', L
   assert.deepEqual(sent, ['first', 'second', 'third', 'fourth'])
 })
 
+test(
+  'messages wait for the end of their piece message, however late it is told to be sent',
+  LIMIT,
+  async () => {
+    await using peer = await connectRawPeer()
+    using file = openContent()
+    const { connection } = peer
+    const second = Promise.withResolvers<void>()
+    const notLast = { endsMessage: false, onSent: () => {} }
+    connection.sendFiles(rangeOf(3 * MIB), [file.span(0, MIB)], notLast)
+    connection.sendFiles(undefined, [file.span(MIB, MIB)], {
+      endsMessage: false,
+      onSent: () => second.resolve(),
+    })
+    // Behind the second part, of which the end of the message is not yet in sight.
+    connection.send(HAVE)
+    connection.send(CHOKE)
+    await second.promise
+    connection.send(HAVE)
+    connection.sendFiles(undefined, [file.span(2 * MIB, MIB)], {
+      endsMessage: true,
+      onSent: () => {},
+    })
+    const messages = [HAVE, CHOKE, HAVE].map((message) => encodeMessage(message))
+    const head = encodePieceHead(rangeOf(3 * MIB))
+    const expected = Buffer.concat([head, content.subarray(0, 3 * MIB), ...messages])
+    assert.ok((await peer.read(expected.length)).equals(expected))
+  },
+)
+
 test('sendFiles() waits for a reader that has stopped, and goes on with it', LIMIT, async () => {
   await using peer = await connectRawPeer()
   using file = openContent()

@@ -109,9 +109,11 @@ export class Outbox {
     else this.#putFiles(parcel)
   }
 
+  /** Its turn has come among the parcels: it goes out, or waits for the end of the piece message after all. */
   #writeHeld(bytes: Uint8Array): void {
+    if (this.#isAmidMessage) return void this.#held.push(bytes)
     this.#heldBytes -= bytes.length
-    this.write(bytes)
+    this.#put(bytes)
   }
 
   #putBuffer({ buffer, parts, options }: FromBuffer): void {
