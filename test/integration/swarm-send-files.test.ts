@@ -20,6 +20,8 @@ import { createLab, noise, until, within } from './swarm-lab.ts'
 
 const LIMIT = { timeout: 60_000 }
 const MIB = 2 ** 20
+/** Less than the kernel's buffers hold. */
+const PART = 64 * 1024
 const HAVE = { type: 'have', pieceIndex: 7 } as const
 const CHOKE = { type: 'choke' } as const
 
@@ -100,8 +102,8 @@ test(
     const { connection } = peer
     const second = Promise.withResolvers<void>()
     const notLast = { endsMessage: false, onSent: () => {} }
-    connection.sendFiles(rangeOf(3 * MIB), [file.span(0, MIB)], notLast)
-    connection.sendFiles(undefined, [file.span(MIB, MIB)], {
+    connection.sendFiles(rangeOf(3 * PART), [file.span(0, PART)], notLast)
+    connection.sendFiles(undefined, [file.span(PART, PART)], {
       endsMessage: false,
       onSent: () => second.resolve(),
     })
@@ -110,13 +112,13 @@ test(
     connection.send(CHOKE)
     await second.promise
     connection.send(HAVE)
-    connection.sendFiles(undefined, [file.span(2 * MIB, MIB)], {
+    connection.sendFiles(undefined, [file.span(2 * PART, PART)], {
       endsMessage: true,
       onSent: () => {},
     })
     const messages = [HAVE, CHOKE, HAVE].map((message) => encodeMessage(message))
-    const head = encodePieceHead(rangeOf(3 * MIB))
-    const expected = Buffer.concat([head, content.subarray(0, 3 * MIB), ...messages])
+    const head = encodePieceHead(rangeOf(3 * PART))
+    const expected = Buffer.concat([head, content.subarray(0, 3 * PART), ...messages])
     assert.ok((await peer.read(expected.length)).equals(expected))
   },
 )
