@@ -9,8 +9,7 @@ import { once } from 'node:events'
 import { finished } from 'node:stream/promises'
 import { createZstdCompress, createZstdDecompress } from 'node:zlib'
 import { z } from 'zod'
-
-export const STATE_FILE = 'capture-state.jsonl.zst'
+import { CAPTURE_STATE_FILE } from '../image/image.ts'
 
 const headerSchema = z.strictObject({
   format: z.literal('swarmimager-capture-state'),
@@ -53,7 +52,7 @@ const PORTION_BYTES = 256 * 1024
 /** Makes the file in an image's folder. */
 export function createStateWriter(directory: string): StateWriter {
   const zstd = createZstdCompress()
-  const file = createWriteStream(join(directory, STATE_FILE), { flags: 'wx' })
+  const file = createWriteStream(join(directory, CAPTURE_STATE_FILE), { flags: 'wx' })
   const written = finished(zstd.pipe(file))
   written.catch(() => {}) // told by close()
   zstd.on('error', (error) => file.destroy(error))
@@ -83,7 +82,7 @@ export function createStateWriter(directory: string): StateWriter {
 export async function readState(
   directory: string,
 ): Promise<ReadonlyMap<string, FileState> | undefined> {
-  const file = createReadStream(join(directory, STATE_FILE))
+  const file = createReadStream(join(directory, CAPTURE_STATE_FILE))
   const zstd = createZstdDecompress()
   file.on('error', (error) => zstd.destroy(error))
   zstd.on('error', () => {}) // also where nobody has begun to read

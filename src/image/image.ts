@@ -21,6 +21,7 @@ export { readManifest, type Manifest } from './manifest-reader.ts'
 export { PackReader } from './pack-reader.ts'
 export { PathSet } from './path-set.ts'
 export {
+  CAPTURE_STATE_FILE,
   checkPieceLength,
   choosePieceLengthBytes,
   IMAGE_FILES,

@@ -10,6 +10,9 @@ export const IMAGE_FILES = {
   torrent: 'image.torrent',
 } as const
 
+/** Beside an image, no part of it: what the next capture need not read again. FORMAT.md §7. */
+export const CAPTURE_STATE_FILE = 'capture-state.jsonl.zst'
+
 /** A reader refuses a longer signature before it asks anybody for it. */
 export const SIGNATURE_MAX_BYTES = 64 * 2 ** 10
 

@@ -2,9 +2,9 @@
 // loses its old name only after the new one is on the disk. Under its own name, in another repository, an
 // image stays the same bytes: info hash and signature hold. Under another name it is another image.
 import { link, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { errnoOf, isSiError } from '../core/core.ts'
-import { IMAGE_FILES, imageFilesOf, renameImage } from '../image/image.ts'
+import { CAPTURE_STATE_FILE, IMAGE_FILES, imageFilesOf, renameImage } from '../image/image.ts'
 import { parseMetainfo } from '../torrent/torrent.ts'
 import { copyFile, type CopyFileOptions } from './copy-file.ts'
 import type { ImageName, ImageVersion } from './names.ts'
@@ -43,6 +43,7 @@ export async function copyImage(
     } else {
       await renameImage(image.directory, directory, { name, version }, signal)
     }
+    await copyIfThere(join(image.directory, CAPTURE_STATE_FILE), directory, options)
     signal.throwIfAborted()
     return await draft.commit('newest')
   } finally {
@@ -88,14 +89,22 @@ async function copyDescription(
   directory: string,
   options: CopyFileOptions,
 ): Promise<void> {
-  const { manifest, signature, torrent } = IMAGE_FILES
+  const { manifest, torrent } = IMAGE_FILES
   for (const file of [manifest, torrent]) {
     await copyFile(join(image.directory, file), join(directory, file), options)
   }
+  await copyIfThere(image.signaturePath, directory, options)
+}
+
+async function copyIfThere(
+  path: string,
+  directory: string,
+  options: CopyFileOptions,
+): Promise<void> {
   try {
-    await copyFile(image.signaturePath, join(directory, signature), options)
+    await copyFile(path, join(directory, basename(path)), options)
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error // it is not signed
+    if (errnoOf(error) !== 'ENOENT') throw error
   }
 }
 
