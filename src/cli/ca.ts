@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { isIP } from 'node:net'
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { messageOf, SiError } from '../core/core.ts'
+import { exists, messageOf, SiError } from '../core/core.ts'
 import type { Identity, KeyType, RevocationReason, Role } from '../pki/pki.ts'
 import { collect, jsonOption, parseInteger } from './arguments.ts'
 import { createCommand } from './command.ts'
@@ -65,7 +65,7 @@ export function createCaCommand(io: Io): Command {
     name: 'ca',
     summary: 'Run the x509 authority that nodes, servers and signatures are trusted by',
     examples: [
-      'si-ca init --passphrase-file /root/ca.pass',
+      'si-ca init --passphrase-file ca.pass',
       'si-ca issue --role signer --name golden --out /etc/swarmimager/pki/signer',
       'si-ca issue --role image-server --name server --dns server.cluster --ip 10.0.0.1',
       'si-ca issue --role node --name node01 --csr node01.csr      the key stays on node01',
@@ -260,11 +260,7 @@ export function collectAddress(value: string, previous: readonly string[]): read
 
 async function refuseExisting(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
-    const exists = await readFile(path).then(
-      () => true,
-      () => false,
-    )
-    if (!exists) continue
+    if (!(await exists(path))) continue
     throw new SiError('ERR_SI_USAGE', `Cannot write ${path}: it exists`, {
       hint: 'Choose other files with --out, or add --replace',
     })

@@ -1,7 +1,7 @@
 // What si-cpimage and si-mvimage have in common: source and target as people write them, the work for one
 // or all versions, and what is printed.
 import { stat } from 'node:fs/promises'
-import { SiError } from '../core/core.ts'
+import { exists, SiError } from '../core/core.ts'
 import type { CopyOptions, ImageReference, Repository } from '../repository/repository.ts'
 import { createCommandProgress } from './command-progress.ts'
 import { writeJson, type Io } from './io.ts'
@@ -56,12 +56,12 @@ export async function runTransfer(
   }
   try {
     for (const image of images) {
-      const wasSigned = await isSigned(image)
+      const wasSigned = await exists(image.signaturePath)
       const version = target.version ?? image.version
       const options = { repository: to, name: target.name, version, onBytes, signal: io.signal }
       const done = await transfer(image, from, options)
       progress.end()
-      if (wasSigned && !(await isSigned(done))) {
+      if (wasSigned && !(await exists(done.signaturePath))) {
         progress.note(
           `${done.name}/${done.version} has a new name and so no signature: sign it anew`,
         )
@@ -76,13 +76,6 @@ export async function runTransfer(
 async function sizeOf(images: readonly ImageReference[]): Promise<number> {
   const sizes = await Promise.all(images.map(async ({ packPath }) => (await stat(packPath)).size))
   return sizes.reduce((sum, size) => sum + size, 0)
-}
-
-function isSigned(image: ImageReference): Promise<boolean> {
-  return stat(image.signaturePath).then(
-    () => true,
-    () => false,
-  )
 }
 
 function printDone(

@@ -24,7 +24,7 @@ export function createServerInit(io: Io): Command {
     summary: 'Make an authority, a signer and the certificate of this image server',
     examples: [
       'si-server init',
-      'si-server init --dns server.cluster --ip 10.0.0.1 --passphrase-file /root/ca.pass',
+      'si-server init --dns server.cluster --ip 10.0.0.1 --passphrase-file ca.pass',
     ],
     exitCodes: [0, 1, 2, 11],
   })

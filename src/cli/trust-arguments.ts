@@ -5,9 +5,9 @@
 //     DIR/signer.pem, signer.key   who signs images on the image server
 //     DIR/server.pem, server.key   the image server itself
 //     DIR/ca/                      the authority's store (si-ca)
-import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { exists } from '../core/core.ts'
 import type { ExpectedImage } from '../deploy/deploy.ts'
 import type { Signer, Trust } from '../pki/pki.ts'
 import { collect } from './arguments.ts'
@@ -87,13 +87,6 @@ export async function signerFrom(flags: SignerFlags): Promise<Signer | undefined
   const certificateFile = flags.signer ?? usual
   const keyFile = flags.signerKey ?? certificateFile.replace(/(\.pem|\.crt)?$/, '.key')
   return loadSigner({ certificateFile, keyFile, passphraseFile: flags.signerPassphraseFile })
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }
 
 /** The image that --expect names, NAME or NAME/VERSION. */

@@ -2,7 +2,7 @@
 // ENOENT although the parent is there, as it does below /proc.
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { errnoOf } from '../core/core.ts'
+import { errnoOf, exists } from '../core/core.ts'
 
 /** Does nothing when it is there. Throws what mkdir(2) says; EEXIST where something else has its name. */
 export async function makeFolder(path: string): Promise<void> {
@@ -22,11 +22,4 @@ async function makeOne(path: string): Promise<void> {
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
 }

@@ -1,8 +1,9 @@
 // What an image server needs to sign its images from the first one on, in one folder: an authority, a
 // signer, and the server's own certificate. Invariant: what is there stays as it is, so that an
 // interrupted run is gone on with by another.
-import { mkdir, stat } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { exists } from '../core/core.ts'
 import { encodePem } from './pem.ts'
 import { createAuthority, openAuthority, type Authority } from './authority.ts'
 import type { Certificate } from './certificate.ts'
@@ -69,11 +70,4 @@ export async function makeSite(options: SiteOptions): Promise<Site> {
   await issue('signer', 'signer')
   await issue('image-server', 'server')
   return { authority: authority.certificate, made }
-}
-
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
 }

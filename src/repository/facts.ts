@@ -1,7 +1,8 @@
 // What lists tell of images: header, sizes, and how much a version shares with the one before. Invariant:
 // a damaged image is told of as damaged and hides no other.
 import { createReadStream } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import { exists } from '../core/core.ts'
 import { PathSet, readManifest, readManifestHeader, type ManifestHeader } from '../image/image.ts'
 import { parseMetainfo, type InfoHash } from '../torrent/torrent.ts'
 import type { ImageReference } from './reference.ts'
@@ -64,10 +65,7 @@ async function describeVersions(
 async function describe(image: ImageReference): Promise<ImageFacts> {
   const header = await readManifestHeader(createReadStream(image.manifestPath))
   const { infoHash } = parseMetainfo(await readFile(image.torrentPath))
-  const isSigned = await stat(image.signaturePath).then(
-    () => true,
-    () => false,
-  )
+  const isSigned = await exists(image.signaturePath)
   return { image, header, infoHash, sharedBytes: null, isSigned }
 }
 

@@ -131,7 +131,7 @@ test('identities survive their URI, and every other URI is none', () => {
   for (const uri of [
     'swarmimager://signer/',
     'swarmimager://signer/a/b',
-    'swarmimager://root/a',
+    'swarmimager://king/a',
     'https://signer/a',
     'swarmimager://signer/a\n',
   ]) {
