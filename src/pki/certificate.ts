@@ -16,6 +16,7 @@ import { messageOf } from '../core/core.ts'
 import { guardAsn, hexOf, parseAsn, serialText } from './asn1.ts'
 import { parseIdentityUri, type Identity } from './identity.ts'
 import { certificateError, parsePemOrDer } from './pem.ts'
+import { SIGNATURE_ALGORITHMS } from './signature-algorithms.ts'
 
 export interface Certificate {
   /** DER. */
@@ -65,17 +66,6 @@ const UNDERSTOOD = new Set([
   CERTIFICATE_POLICIES,
 ])
 
-/** ECDSA and RSA PKCS #1 with SHA-2, Ed25519. RSA-PSS is left out: its default hash is SHA-1. */
-const STRONG_SIGNATURES: ReadonlySet<string> = new Set([
-  '1.2.840.10045.4.3.2',
-  '1.2.840.10045.4.3.3',
-  '1.2.840.10045.4.3.4',
-  '1.2.840.113549.1.1.11',
-  '1.2.840.113549.1.1.12',
-  '1.2.840.113549.1.1.13',
-  '1.3.101.112',
-])
-
 const CERTIFICATE_MAX_BYTES = 64 * 1024
 const RSA_MINIMUM_BITS = 2048
 const CURVES = new Set(['prime256v1', 'secp384r1', 'secp521r1'])
@@ -103,7 +93,7 @@ function readCertificate(bytes: Uint8Array, what: string): Certificate {
   const extended = extension(EXTENDED_KEY_USAGE, ExtendedKeyUsage)
   const names = extension(SUBJECT_ALTERNATIVE_NAME, SubjectAlternativeName) ?? []
   const uris = [...names].flatMap((name) => name.uniformResourceIdentifier ?? [])
-  const isStrong = STRONG_SIGNATURES.has(signatureAlgorithm.algorithm)
+  const isStrong = SIGNATURE_ALGORITHMS.has(signatureAlgorithm.algorithm)
   return {
     bytes: Buffer.from(bytes),
     subject: oneLine(native.subject),

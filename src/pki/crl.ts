@@ -5,6 +5,7 @@ import { CertificateList } from '@peculiar/asn1-x509'
 import { guardAsn, hexOf, parseAsn, serialText } from './asn1.ts'
 import type { Certificate } from './certificate.ts'
 import { certificateError, parsePemOrDer } from './pem.ts'
+import { SIGNATURE_ALGORITHMS } from './signature-algorithms.ts'
 
 export interface Crl {
   /** Encoded name of the issuer, for comparing. */
@@ -15,17 +16,6 @@ export interface Crl {
   /** When, by serial number. */
   readonly revoked: ReadonlyMap<string, Date>
   isSignedBy(issuer: Certificate): boolean
-}
-
-/** The signature algorithms that count, by object identifier, with their hash. */
-const HASHES: Readonly<Record<string, string | null>> = {
-  '1.2.840.10045.4.3.2': 'sha256',
-  '1.2.840.10045.4.3.3': 'sha384',
-  '1.2.840.10045.4.3.4': 'sha512',
-  '1.2.840.113549.1.1.11': 'sha256',
-  '1.2.840.113549.1.1.12': 'sha384',
-  '1.2.840.113549.1.1.13': 'sha512',
-  '1.3.101.112': null,
 }
 
 /** Parses DER. Throws ERR_SI_CERTIFICATE. */
@@ -76,10 +66,10 @@ function verifies(given: {
   readonly signed: ArrayBuffer
 }): boolean {
   const { algorithm, publicKey, signature, signed } = given
-  const hash = HASHES[algorithm]
-  if (hash === undefined) return false
+  const known = SIGNATURE_ALGORITHMS.get(algorithm)
+  if (known === undefined) return false
   try {
-    return verifySignature(hash, Buffer.from(signed), publicKey, Buffer.from(signature))
+    return verifySignature(known.hash, Buffer.from(signed), publicKey, Buffer.from(signature))
   } catch {
     return false // a key of another kind than the signature's
   }

@@ -12,7 +12,7 @@ export { fingerprintOf, type Certificate } from './certificate.ts'
 export { writeDurably } from './durable-file.ts'
 export { parseIdentityName, parseRole, ROLES, type Identity, type Role } from './identity.ts'
 export { KEY_MODE, KEY_TYPES, type KeyType } from './private-key.ts'
-export { type DigestAlgorithm } from './signature.ts'
+export { type DigestAlgorithm } from './signature-algorithms.ts'
 export { hashFile, loadSigner, type Signer, type SignerFiles } from './signer.ts'
 export { makeSite, type Site, type SiteOptions } from './site.ts'
 export {

@@ -32,8 +32,12 @@ import {
   isDer,
 } from './der.ts'
 import { certificateError } from './pem.ts'
-
-export type DigestAlgorithm = 'sha256' | 'sha384' | 'sha512'
+import {
+  ECDSA_SHA256,
+  ED25519,
+  SIGNATURE_ALGORITHMS,
+  type DigestAlgorithm,
+} from './signature-algorithms.ts'
 
 /** A chain of RSA certificates takes 8 KiB; this bounds what a stranger can make us parse. */
 export const SIGNATURE_MAX_BYTES = 64 * 1024
@@ -47,26 +51,18 @@ const DATA = '1.2.840.113549.1.7.1'
 const CONTENT_TYPE = '1.2.840.113549.1.9.3'
 const MESSAGE_DIGEST = '1.2.840.113549.1.9.4'
 const SIGNING_TIME = '1.2.840.113549.1.9.5'
-const ED25519 = '1.3.101.112'
 const RSA = '1.2.840.113549.1.1.1'
-const ECDSA_SHA256 = '1.2.840.10045.4.3.2'
 
 const DIGESTS: Readonly<Record<string, DigestAlgorithm>> = {
   '2.16.840.1.101.3.4.2.1': 'sha256',
   '2.16.840.1.101.3.4.2.2': 'sha384',
   '2.16.840.1.101.3.4.2.3': 'sha512',
 }
-/** Kind of key and hash of the signature; null: the digest's. */
-const SIGNATURES: Readonly<Record<string, readonly [string, DigestAlgorithm | null]>> = {
-  [ECDSA_SHA256]: ['ec', 'sha256'],
-  '1.2.840.10045.4.3.3': ['ec', 'sha384'],
-  '1.2.840.10045.4.3.4': ['ec', 'sha512'],
-  [RSA]: ['rsa', null],
-  '1.2.840.113549.1.1.11': ['rsa', 'sha256'],
-  '1.2.840.113549.1.1.12': ['rsa', 'sha384'],
-  '1.2.840.113549.1.1.13': ['rsa', 'sha512'],
-  [ED25519]: ['ed25519', null],
-}
+/** In a CMS signature plain RSA means: with the hash of the digest (RFC 5754 §3.2). */
+const SIGNATURES: typeof SIGNATURE_ALGORITHMS = new Map([
+  ...SIGNATURE_ALGORITHMS,
+  [RSA, { keyType: 'rsa', hash: null }],
+])
 
 const SET = 0x31
 const UTC_TIME = 0x17
@@ -105,7 +101,7 @@ function readSignature(bytes: Uint8Array): DetachedSignature {
   const signer = certificates.find((certificate) => isNamed(info, certificate))
   if (signer === undefined) throw certificateError(WHAT, "the signer's certificate is missing")
   const digestAlgorithm = DIGESTS[info.digestAlgorithm.algorithm]
-  const [keyType, hash] = SIGNATURES[info.signatureAlgorithm.algorithm] ?? []
+  const { keyType, hash } = SIGNATURES.get(info.signatureAlgorithm.algorithm) ?? {}
   const digests = data.digestAlgorithms.map((item) => item.algorithm)
   const isOfOneMind =
     digests.join() === info.digestAlgorithm.algorithm &&

@@ -8,7 +8,8 @@ import { messageOf, SiError, systemClock } from '../core/core.ts'
 import { parseCertificates, type Certificate } from './certificate.ts'
 import { certificateError } from './pem.ts'
 import { readPassphrase, readPrivateKey } from './private-key.ts'
-import { digestAlgorithmFor, makeSignature, type DigestAlgorithm } from './signature.ts'
+import { type DigestAlgorithm } from './signature-algorithms.ts'
+import { digestAlgorithmFor, makeSignature } from './signature.ts'
 import { signerFault } from './trust.ts'
 
 export interface Signer {

@@ -8,7 +8,8 @@ import { parseCertificates, type Certificate } from './certificate.ts'
 import { parseCrls, type Crl } from './crl.ts'
 import { CODE_SIGNING } from './identity.ts'
 import { certificateError } from './pem.ts'
-import { parseSignature, type DetachedSignature, type DigestAlgorithm } from './signature.ts'
+import { type DigestAlgorithm } from './signature-algorithms.ts'
+import { parseSignature, type DetachedSignature } from './signature.ts'
 
 export interface Trust {
   readonly anchors: readonly Certificate[]
