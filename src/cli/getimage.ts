@@ -1,37 +1,27 @@
 // si-getimage: a golden client, or a local tree, becomes an image in the repository.
 import type { CaptureReport } from '../capture/capture.ts'
-import { formatDuration, formatRate, formatSize, SiError, systemClock } from '../core/core.ts'
-import {
-  collect,
-  collectUrl,
-  jsonOption,
-  parseInteger,
-  repositoryOption,
-  sizeOption,
-  threadsOption,
-} from './arguments.ts'
+import { formatDuration, formatRate, formatSize, SiError } from '../core/core.ts'
+import { collect, collectUrl, parseInteger, repositoryOption } from './arguments.ts'
 import { createCommandProgress } from './command-progress.ts'
 import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
 import { printPreview } from './getimage-preview.ts'
 import { collectRules, readRules, type RuleCollector } from './getimage-rules.ts'
 import {
-  signerFrom,
-  signerOptions,
-  UNSIGNED_NOTE,
-  withOptions,
-  type SignerFlags,
-} from './trust-arguments.ts'
+  imageVersionOption,
+  levelOption,
+  pieceLengthOption,
+  runWriting,
+  workOptions,
+  type WritingFlags,
+} from './image-writing.ts'
+import { signerOptions, withOptions } from './trust-arguments.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
-/** Eight compress as fast as one tar reads and one pipe carries. */
-const MOST_THREADS = 8
-
-interface GetimageOptions extends SignerFlags {
+interface GetimageOptions extends WritingFlags {
   readonly root?: string
   readonly name?: string
-  readonly imageVersion?: string
   readonly repository: string
   readonly port?: number
   readonly identity?: string
@@ -40,12 +30,8 @@ interface GetimageOptions extends SignerFlags {
   readonly defaultExcludes: boolean
   readonly mount: readonly string[]
   readonly dryRun?: true
-  readonly pieceLength?: number
-  readonly level: number
   /** False: --no-previous. */
   readonly previous?: string | false
-  readonly threads: number
-  readonly json?: true
 }
 
 export function createGetimageCommand(io: Io, outcome: Outcome): Command {
@@ -67,7 +53,7 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
     )
     .option('--root <dir>', 'capture this local tree instead of a golden client')
     .option('-n, --name <image>', 'name of the image (default: the host, without domain)')
-    .option('--image-version <version>', 'version of the image (default: the time, in UTC)')
+    .addOption(imageVersionOption())
     .addOption(repositoryOption())
     .option('-p, --port <port>', 'port of sshd', parseInteger(1, 65535))
     .option('-i, --identity <file>', 'private key for ssh')
@@ -97,18 +83,14 @@ export function createGetimageCommand(io: Io, outcome: Outcome): Command {
       [],
     )
     .option('--dry-run', 'say what would be captured, and what leaves out what; write nothing')
-    .addOption(
-      sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),
-    )
-    .option('--level <n>', 'zstd level', parseInteger(1, 19), 3)
+    .addOption(pieceLengthOption())
+    .addOption(levelOption())
     .option(
       '--previous <image>',
       'take files that have not changed since from NAME or NAME/VERSION (default: the latest version)',
     )
     .option('--no-previous', 'read every file again')
-    .addOption(threadsOption(MOST_THREADS))
-    .addOption(jsonOption())
-  return withOptions(command, signerOptions()).action(
+  return withOptions(command, [...workOptions(), ...signerOptions()]).action(
     async (host: string | undefined, options: GetimageOptions) => {
       if (options.dryRun) return runPreview(host, { options, rules }, io)
       const report = await runGetimage(host, { options, rules }, io)
@@ -128,34 +110,21 @@ async function runGetimage(
   io: Io,
 ): Promise<CaptureReport> {
   const { capture } = await import('../capture/capture.ts')
-  const { parseImageVersion } = await import('../repository/repository.ts')
-  const progress = createCommandProgress(io, {
-    command: 'si-getimage',
-    json: options.json === true,
-  })
-  try {
-    const signer = await signerFrom(options)
-    if (signer === undefined && options.sign) progress.note(UNSIGNED_NOTE)
-    const report = await capture(
+  const run = { command: 'si-getimage', flags: options, io }
+  const report = await runWriting(run, async (writing, progress) =>
+    capture(
       {
         ...(await toSelection(host, { options, rules })),
         ...(await toPrevious(options)),
-        version: parseImageVersion(options.imageVersion ?? timeVersion(systemClock.now())),
+        ...writing,
         trackers: options.tracker,
-        ...(options.pieceLength === undefined ? {} : { pieceLengthBytes: options.pieceLength }),
-        zstdLevel: options.level,
-        threads: options.threads,
-        sign: signer?.sign,
       },
       progress,
       io.signal,
-    )
-    progress.end()
-    printReport(report, options, io)
-    return report
-  } finally {
-    progress.end()
-  }
+    ),
+  )
+  printReport(report, options, io)
+  return report
 }
 
 async function runPreview(host: string | undefined, wish: Wish, io: Io): Promise<void> {
@@ -216,11 +185,6 @@ function defaultName(host: string | undefined): string {
   const address = host.slice(host.lastIndexOf('@') + 1)
   // An IP address stays whole; of a host name only the first label names the image.
   return /^[\d.]+$|:/.test(address) ? address.replaceAll(':', '-') : (address.split('.')[0] ?? '')
-}
-
-/** 2026-11-22 14:24:48 UTC → `20261122-142448`: sorts by age and reads as a date. */
-export function timeVersion(now: Date): string {
-  return now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)
 }
 
 function printReport(report: CaptureReport, options: GetimageOptions, io: Io): void {

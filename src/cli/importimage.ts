@@ -1,40 +1,26 @@
 // si-importimage: a tar or a container image becomes an image of the repository.
-import { formatDuration, formatSize, SiError, systemClock } from '../core/core.ts'
+import { formatDuration, formatSize, SiError } from '../core/core.ts'
 import type { CaptureReport } from '../capture/capture.ts'
-import {
-  collect,
-  jsonOption,
-  parseInteger,
-  repositoryOption,
-  sizeOption,
-  threadsOption,
-} from './arguments.ts'
-import { createCommandProgress } from './command-progress.ts'
+import { collect, repositoryOption } from './arguments.ts'
 import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
-import { timeVersion } from './getimage.ts'
-import { writeJson, type Io } from './io.ts'
 import {
-  signerFrom,
-  signerOptions,
-  UNSIGNED_NOTE,
-  withOptions,
-  type SignerFlags,
-} from './trust-arguments.ts'
+  imageVersionOption,
+  levelOption,
+  pieceLengthOption,
+  runWriting,
+  workOptions,
+  type WritingFlags,
+} from './image-writing.ts'
+import { writeJson, type Io } from './io.ts'
+import { signerOptions, withOptions } from './trust-arguments.ts'
 import type { Command } from 'commander'
 
-const MOST_THREADS = 8
-
-interface ImportimageOptions extends SignerFlags {
+interface ImportimageOptions extends WritingFlags {
   readonly name: string
-  readonly imageVersion?: string
   readonly platform?: string
   readonly exclude: readonly string[]
   readonly repository: string
-  readonly pieceLength?: number
-  readonly level: number
-  readonly threads: number
-  readonly json?: true
 }
 
 export function createImportimageCommand(io: Io, outcome: Outcome): Command {
@@ -50,21 +36,17 @@ export function createImportimageCommand(io: Io, outcome: Outcome): Command {
   })
     .argument('<source>', 'a tar, - for standard input, or the directory of an OCI image layout')
     .requiredOption('-n, --name <image>', 'name of the image')
-    .option('--image-version <version>', 'version of the image (default: the time, in UTC)')
+    .addOption(imageVersionOption())
     .option('--platform <os/arch>', 'which image of a layout (default: the one for this machine)')
     .option('-x, --exclude <rule>', 'leave out what matches, as si-getimage does', collect, [])
-    .addOption(
-      sizeOption('--piece-length <size>', 'piece length, a power of two', 'SI_PIECE_LENGTH'),
-    )
-    .option('--level <n>', 'zstd level', parseInteger(1, 19), 3)
-    .addOption(threadsOption(MOST_THREADS))
+    .addOption(pieceLengthOption())
+    .addOption(levelOption())
     .addOption(repositoryOption())
-    .addOption(jsonOption())
     .addHelpText(
       'after',
       '\nThe archive is unpacked on the file system of the repository first: that much room is needed there,\nuncompressed, until the image is written. Nothing is left out unless --exclude says so.',
     )
-  return withOptions(command, signerOptions()).action(
+  return withOptions(command, [...workOptions(), ...signerOptions()]).action(
     async (source: string, options: ImportimageOptions) => {
       const report = await runImportimage(source, options, io)
       if (report.exitedPartial) outcome.exitCode = EXIT_PARTIAL
@@ -78,42 +60,31 @@ async function runImportimage(
   io: Io,
 ): Promise<CaptureReport> {
   const { importImage } = await import('../capture/capture.ts')
-  const { openRepository, parseImageName, parseImageVersion } =
-    await import('../repository/repository.ts')
+  const { openRepository, parseImageName } = await import('../repository/repository.ts')
   const input = source === '-' ? io.stdin : source
   if (input === undefined) {
     throw new SiError('ERR_SI_USAGE', 'Nothing is piped into standard input', {
       hint: 'Name a file, or pipe a tar into the command',
     })
   }
-  const json = options.json === true
-  const progress = createCommandProgress(io, { command: 'si-importimage', json })
-  try {
-    const signer = await signerFrom(options)
-    if (signer === undefined && options.sign) progress.note(UNSIGNED_NOTE)
-    const report = await importImage(
+  const run = { command: 'si-importimage', flags: options, io }
+  const report = await runWriting(run, async (writing, progress) =>
+    importImage(
       {
         source: input,
         platform: options.platform,
         repository: await openRepository(options.repository),
         name: parseImageName(options.name),
-        version: parseImageVersion(options.imageVersion ?? timeVersion(systemClock.now())),
         excludes: options.exclude,
         useDefaultExcludes: false,
-        ...(options.pieceLength === undefined ? {} : { pieceLengthBytes: options.pieceLength }),
-        zstdLevel: options.level,
-        threads: options.threads,
-        sign: signer?.sign,
+        ...writing,
       },
       progress,
       io.signal,
-    )
-    progress.end()
-    printReport(report, options, io)
-    return report
-  } finally {
-    progress.end()
-  }
+    ),
+  )
+  printReport(report, options, io)
+  return report
 }
 
 function printReport(report: CaptureReport, options: ImportimageOptions, io: Io): void {

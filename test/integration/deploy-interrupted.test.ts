@@ -8,12 +8,11 @@ import { test } from 'node:test'
 import { isSiError, silentProgress, SiError } from '../../src/core/core.ts'
 import { deploy, type DeployPlan } from '../../src/deploy/deploy.ts'
 import { readMounts, run, start } from '../../src/host/host.ts'
-import type { DiskLayout } from '../../src/image/image.ts'
 import { compareTrees } from '../lab/compare-trees.ts'
-import { writeBulkContent, writeNastyContent } from '../lab/golden-content.ts'
 import { createLoopDisk, mountDevice } from '../lab/loop-disk.ts'
 import { waitFor, withScope, type Scope } from '../lab/scope.ts'
-import { deployOptions, makeSampleImage, seedSample, type SampleImage } from './deploy-sample.ts'
+import { makeGolden, seed } from './deploy-golden.ts'
+import { deployOptions } from './deploy-sample.ts'
 import type { DeployOptions } from '../../src/deploy/deploy.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
@@ -21,48 +20,6 @@ const io = { progress: silentProgress, confirm: () => Promise.resolve() }
 const MIB = 2 ** 20
 const DEADLINE_MS = 30_000
 const CHILD = join(import.meta.dirname, 'deploy-child.ts')
-
-const LAYOUT: DiskLayout = {
-  disks: [
-    {
-      ...{ name: 'sda', sizeBytes: 200 * MIB, sectorBytes: 512, label: 'gpt' },
-      partitions: [
-        {
-          ...{ number: 1, startBytes: MIB, sizeBytes: 198 * MIB, bootable: false, attributes: '' },
-          ...{ typeCode: '0FC63DAF-8483-4772-8E79-3D69D8477DE4', name: '' },
-          uuid: '11111111-aaaa-4bbb-8ccc-111111111111',
-          fileSystem: {
-            ...{ type: 'ext4', uuid: '22222222-aaaa-4bbb-8ccc-222222222222', label: '' },
-            ...{ mountPoint: '/', mountOptions: '', usedBytes: 60 * MIB },
-          },
-        },
-      ],
-    },
-  ],
-}
-
-interface Golden {
-  readonly tree: string
-  readonly image: SampleImage
-}
-
-async function makeGolden(scope: Scope): Promise<Golden> {
-  const tree = join(scope.directory, 'golden')
-  await writeNastyContent(scope, tree)
-  await writeBulkContent(join(tree, 'bulk'))
-  const directory = join(scope.directory, 'image')
-  const pieceLengthBytes = 256 * 1024
-  return {
-    tree,
-    image: await makeSampleImage({ tree, directory, layout: LAYOUT, pieceLengthBytes }),
-  }
-}
-
-async function seed(scope: Scope, image: SampleImage, stopAfterPieces?: number) {
-  const seeder = await seedSample(image, stopAfterPieces === undefined ? {} : { stopAfterPieces })
-  scope.defer('seeder', () => seeder.close())
-  return [seeder.address]
-}
 
 /** Runs a deployment in a child until its journal names pieces, and kills it. */
 async function deployAndKill(scope: Scope, options: DeployOptions, journal: string): Promise<void> {

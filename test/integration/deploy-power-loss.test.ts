@@ -9,66 +9,18 @@ import { test } from 'node:test'
 import { silentProgress, type Progress } from '../../src/core/core.ts'
 import { deploy, type DeployReport } from '../../src/deploy/deploy.ts'
 import { run } from '../../src/host/host.ts'
-import type { DiskLayout } from '../../src/image/image.ts'
 import { compareTrees } from '../lab/compare-trees.ts'
 import { createForgetfulDisk, type PowerCut } from '../lab/forgetful-disk.ts'
-import { writeBulkContent, writeNastyContent } from '../lab/golden-content.ts'
 import { attachLoop, mountDevice } from '../lab/loop-disk.ts'
 import { withScope, type Scope } from '../lab/scope.ts'
 import { createRandom } from '../sim/seeded-random.ts'
-import {
-  deployOptions,
-  makeSampleImage,
-  seedSample,
-  wantedBytes,
-  type SampleImage,
-} from './deploy-sample.ts'
+import { DISK_BYTES, makeGolden, PIECE_BYTES, seed } from './deploy-golden.ts'
+import { deployOptions, wantedBytes, type SampleImage } from './deploy-sample.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const MIB = 2 ** 20
-const DISK_BYTES = 256 * MIB
-const PIECE_BYTES = 256 * 1024
 /** Slow enough that the journal, written every five seconds, is written several times. */
 const BYTES_PER_SECOND = 2.5 * MIB
-
-const LAYOUT: DiskLayout = {
-  disks: [
-    {
-      ...{ name: 'sda', sizeBytes: 200 * MIB, sectorBytes: 512, label: 'gpt' },
-      partitions: [
-        {
-          ...{ number: 1, startBytes: MIB, sizeBytes: 198 * MIB, bootable: false, attributes: '' },
-          ...{ typeCode: '0FC63DAF-8483-4772-8E79-3D69D8477DE4', name: '' },
-          uuid: '11111111-aaaa-4bbb-8ccc-111111111111',
-          fileSystem: {
-            ...{ type: 'ext4', uuid: '22222222-aaaa-4bbb-8ccc-222222222222', label: '' },
-            ...{ mountPoint: '/', mountOptions: '', usedBytes: 60 * MIB },
-          },
-        },
-      ],
-    },
-  ],
-}
-
-async function makeGolden(
-  scope: Scope,
-): Promise<{ readonly tree: string; readonly image: SampleImage }> {
-  const tree = join(scope.directory, 'golden')
-  await writeNastyContent(scope, tree)
-  await writeBulkContent(join(tree, 'bulk'))
-  const directory = join(scope.directory, 'image')
-  const pieceLengthBytes = PIECE_BYTES
-  return {
-    tree,
-    image: await makeSampleImage({ tree, directory, layout: LAYOUT, pieceLengthBytes }),
-  }
-}
-
-async function seed(scope: Scope, image: SampleImage): Promise<readonly string[]> {
-  const seeder = await seedSample(image)
-  scope.defer('seeder', () => seeder.close())
-  return [seeder.address]
-}
 
 interface Cut {
   readonly power: PowerCut
