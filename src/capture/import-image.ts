@@ -49,7 +49,9 @@ export async function importImage(
     : await unpackArchive(source, { options, progress, signal, staging: staging.directory })
   const { directory, description: host, architecture } = unpacked
   const describedAs = { host, ...(architecture === undefined ? {} : { architecture }) }
-  const captured = { ...options, source: { type: 'root', directory, describedAs } } as const
+  const tree = { type: 'root', directory, describedAs } as const
+  // Files that were unpacked just now are as in no image.
+  const captured = { ...options, source: tree, previous: null }
   const report = await capture(captured, progress, signal)
   return { ...report, notes: [...unpacked.notes, ...report.notes] }
 }
