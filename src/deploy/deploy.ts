@@ -13,7 +13,7 @@ import {
 import { readMemoryAvailable } from '../host/host.ts'
 import { createLossCounters, describeLosses } from './attribute-loss.ts'
 import { openDirectoryTarget } from './directory-target.ts'
-import { openDiskTarget } from './disk-target.ts'
+import { openDiskTarget } from './disks/disk-target.ts'
 import { startDownload, type Download } from './download.ts'
 import { fetchTrusted, refuseUnsigned } from './fetch-trusted.ts'
 import { fillTree } from './fill-tree.ts'

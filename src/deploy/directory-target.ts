@@ -7,7 +7,7 @@ import { errnoOf, formatSize, isSiError, messageOf, SiError } from '../core/core
 import { lremovexattr } from '../host/host.ts'
 import { foreignNames, openJournal, readJournalOwner, type Journal } from './journal.ts'
 import type { DirectoryPlan } from './plan.ts'
-import { measureUsage } from './space.ts'
+import { measureUsage } from './disks/space.ts'
 import { targetError } from './target-error.ts'
 import { plannedImage, type ImageFacts, type Target } from './target.ts'
 

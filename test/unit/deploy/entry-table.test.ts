@@ -10,8 +10,8 @@ import {
   findSegment,
   isOneSegment,
 } from '../../../src/deploy/entry-table.ts'
-import { checkMountPoints } from '../../../src/deploy/mount-points.ts'
-import { measureUsage } from '../../../src/deploy/space.ts'
+import { checkMountPoints } from '../../../src/deploy/disks/mount-points.ts'
+import { measureUsage } from '../../../src/deploy/disks/space.ts'
 import type { ManifestEntry } from '../../../src/image/image.ts'
 
 function entry(path: string, changes: Partial<ManifestEntry> = {}): ManifestEntry {

@@ -1,6 +1,6 @@
 // Mount points come from the layout, directories from the manifest; the two must not contradict each other.
-import { formatBytesForPeople, SiError } from '../core/core.ts'
-import { entryKind, entryPath, type EntryTable } from './entry-table.ts'
+import { formatBytesForPeople, SiError } from '../../core/core.ts'
+import { entryKind, entryPath, type EntryTable } from '../entry-table.ts'
 
 const SLASH = 0x2f
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatDiskScript } from '../../../src/deploy/disk-script.ts'
-import { isPlanned } from '../../../src/deploy/disk-target.ts'
-import { planDisk, type PlanDiskOptions } from '../../../src/deploy/plan-disk.ts'
-import { formatPlan } from '../../../src/deploy/plan.ts'
-import type { LayoutDisk, LayoutFileSystem, LayoutPartition } from '../../../src/image/image.ts'
+import { formatDiskScript } from '../../../../src/deploy/disks/disk-script.ts'
+import { isPlanned } from '../../../../src/deploy/disks/disk-target.ts'
+import { planDisk, type PlanDiskOptions } from '../../../../src/deploy/disks/plan-disk.ts'
+import { formatPlan } from '../../../../src/deploy/plan.ts'
+import type { LayoutDisk, LayoutFileSystem, LayoutPartition } from '../../../../src/image/image.ts'
 
 const MIB = 2 ** 20
 const GIB = 2 ** 30

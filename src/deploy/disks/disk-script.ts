@@ -1,6 +1,6 @@
 // A DiskPlan as the script that sfdisk reads (sfdisk(8), "named-fields format"); pure. Names come from
 // another machine: every byte that could mean something to the script's grammar is escaped.
-import type { DiskPlan, PlannedPartition } from './plan.ts'
+import type { DiskPlan, PlannedPartition } from '../plan.ts'
 
 /** GPT holds 36 UTF-16 units of name (UEFI specification 2.10 §5.3.3). */
 const MAX_NAME_UNITS = 36

@@ -3,9 +3,9 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { mkdtemp, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { SiError } from '../core/core.ts'
-import { mount, partitionPath, readMounts, unmount } from '../host/host.ts'
-import type { PlannedPartition } from './plan.ts'
+import { SiError } from '../../core/core.ts'
+import { mount, partitionPath, readMounts, unmount } from '../../host/host.ts'
+import type { PlannedPartition } from '../plan.ts'
 
 export interface MountedTree {
   readonly directory: string

@@ -1,6 +1,6 @@
 // How much room an image takes on a target; pure. Estimates err on the large side: a deployment that was
 // accepted must not run full half-way.
-import { entryKind, type EntryTable } from './entry-table.ts'
+import { entryKind, type EntryTable } from '../entry-table.ts'
 
 const BLOCK_BYTES = 4096
 

@@ -3,7 +3,7 @@
 import { constants } from 'node:fs'
 import { mkdir, open, type FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { messageOf, SiError } from '../core/core.ts'
+import { messageOf, SiError } from '../../core/core.ts'
 import {
   flock,
   makeFileSystem,
@@ -16,16 +16,16 @@ import {
   showPartitions,
   type BlockDevice,
   type PartitionTable,
-} from '../host/host.ts'
+} from '../../host/host.ts'
 import { checkPrerequisites } from './disk-prerequisites.ts'
 import { formatDiskScript } from './disk-script.ts'
-import { openJournal, readJournalOwner, type Journal } from './journal.ts'
+import { openJournal, readJournalOwner, type Journal } from '../journal.ts'
 import { checkMountPoints } from './mount-points.ts'
 import { mountTree, unmountLeftovers, type MountedTree } from './mounted-tree.ts'
 import { planDisk } from './plan-disk.ts'
-import type { DiskPlan } from './plan.ts'
+import type { DiskPlan } from '../plan.ts'
 import { measureUsage } from './space.ts'
-import { plannedImage, type ImageFacts, type PreparedTarget, type Target } from './target.ts'
+import { plannedImage, type ImageFacts, type PreparedTarget, type Target } from '../target.ts'
 
 /** Locks and mount points of running deployments; gone after a boot, as they are. */
 const RUN_DIRECTORY = '/run/swarmimager'

@@ -1,11 +1,16 @@
 // From the golden client's layout and one disk to a DiskPlan; pure. The partitions of the one disk that
 // carried the root are kept in number, order, type, name and UUID; the last growable one is fitted to
 // the disk. Whatever cannot be done is refused here, before anything is written.
-import { formatSize, SiError } from '../core/core.ts'
-import { MAKEABLE_FILE_SYSTEMS } from '../host/host.ts'
-import type { BlockDevice, MakeableFileSystem } from '../host/host.ts'
-import type { DiskLayout, LayoutDisk, LayoutFileSystem, LayoutPartition } from '../image/image.ts'
-import type { DiskPlan, PlannedFileSystem, PlannedImage, PlannedPartition } from './plan.ts'
+import { formatSize, SiError } from '../../core/core.ts'
+import { MAKEABLE_FILE_SYSTEMS } from '../../host/host.ts'
+import type { BlockDevice, MakeableFileSystem } from '../../host/host.ts'
+import type {
+  DiskLayout,
+  LayoutDisk,
+  LayoutFileSystem,
+  LayoutPartition,
+} from '../../image/image.ts'
+import type { DiskPlan, PlannedFileSystem, PlannedImage, PlannedPartition } from '../plan.ts'
 import { chooseInodes, minimumPartitionBytes, type TreeUsage } from './space.ts'
 import { toGptType } from './partition-type.ts'
 

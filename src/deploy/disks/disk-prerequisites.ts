@@ -1,7 +1,7 @@
 // Everything a DiskPlan needs of this machine, asked for before the disk is touched.
-import { SiError } from '../core/core.ts'
-import { canMount, fileSystemCommand, hasProgram } from '../host/host.ts'
-import type { DiskPlan } from './plan.ts'
+import { SiError } from '../../core/core.ts'
+import { canMount, fileSystemCommand, hasProgram } from '../../host/host.ts'
+import type { DiskPlan } from '../plan.ts'
 
 /** Throws ERR_SI_PROGRAM_MISSING, or ERR_SI_TARGET_UNSUITABLE when the kernel cannot mount a type. */
 export async function checkPrerequisites(plan: DiskPlan): Promise<void> {
