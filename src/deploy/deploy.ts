@@ -26,6 +26,11 @@ import type { ManifestTables } from './worker-protocol.ts'
 
 export { loadTorrent } from './load-torrent.ts'
 export type { DeployIo, DeployOptions, DeployReport, ExpectedImage } from './options.ts'
+export {
+  networkSchema,
+  type NetworkConfiguration,
+  type NetworkInterface,
+} from './finish/network-configuration.ts'
 export { formatPlan, type DeployPlan, type DirectoryPlan, type DiskPlan } from './plan.ts'
 
 /**

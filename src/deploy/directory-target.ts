@@ -55,7 +55,7 @@ export async function openDirectoryTarget(path: string, image: ImageFacts): Prom
       } catch (error) {
         throw isSiError(error) ? error : targetError(directory, error)
       }
-      return { directory, fileSystems: [directory], journal }
+      return { directory, fileSystems: [directory], journal, storage: null }
     },
     async close() {
       await journal?.close()

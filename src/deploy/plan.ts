@@ -16,6 +16,8 @@ export interface PlannedFileSystem {
   readonly uuid: string
   readonly label: string
   readonly mountPoint: string | null
+  /** As for fstab. */
+  readonly mountOptions: string
   /** Given where mkfs would by default make too few. */
   readonly minimumInodes: number | null
 }

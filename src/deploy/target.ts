@@ -4,6 +4,7 @@ import type { ManifestHeader } from '../image/image.ts'
 import type { InfoHash } from '../torrent/torrent.ts'
 import type { EntryTable } from './entry-table.ts'
 import type { Journal } from './journal.ts'
+import type { MadeStorage } from './made-storage.ts'
 import type { DeployPlan, PlannedImage } from './plan.ts'
 
 /** What a target must know of the image to be planned. */
@@ -32,6 +33,8 @@ export interface PreparedTarget {
   /** One directory per file system of the tree, the root's first. */
   readonly fileSystems: readonly string[]
   readonly journal: Journal
+  /** Null: a directory. */
+  readonly storage: MadeStorage | null
 }
 
 export function plannedImage(header: ManifestHeader): PlannedImage {

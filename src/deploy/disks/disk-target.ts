@@ -20,8 +20,15 @@ import {
 import { checkPrerequisites } from './disk-prerequisites.ts'
 import { formatDiskScript } from './disk-script.ts'
 import { openJournal, readJournalOwner, type Journal } from '../journal.ts'
+import {
+  byMountPoint,
+  type MadeDisk,
+  type MadeFileSystem,
+  type MadeStorage,
+} from '../made-storage.ts'
 import { checkMountPoints } from './mount-points.ts'
 import { mountTree, unmountLeftovers, type MountedTree } from './mounted-tree.ts'
+import { BIOS_BOOT_TYPE, EFI_SYSTEM_TYPE } from './partition-type.ts'
 import { planDisk } from './plan-disk.ts'
 import type { DiskPlan } from '../plan.ts'
 import { measureUsage } from './space.ts'
@@ -71,7 +78,8 @@ function createTarget(
       if (!plan.resumes) await erase(plan, signal)
       tree = await own.mountAll(plan, signal)
       journal = await openJournal(tree.directory, own.image)
-      return { directory: tree.directory, fileSystems: tree.mountPoints, journal }
+      const storage = await readStorage(plan, signal)
+      return { directory: tree.directory, fileSystems: tree.mountPoints, journal, storage }
     },
     async close() {
       await journal?.close()
@@ -92,6 +100,29 @@ async function erase(plan: DiskPlan, signal: AbortSignal): Promise<void> {
     const device = partitionPath(plan.device, number)
     await makeFileSystem(device, { type, uuid, label, ...inodes, signal })
   }
+}
+
+/** What is on the disk now, be it made or found. */
+async function readStorage(plan: DiskPlan, signal: AbortSignal): Promise<MadeStorage> {
+  const fileSystems: MadeFileSystem[] = []
+  for (const { number, fileSystem } of plan.partitions) {
+    if (fileSystem === null) continue
+    const device = partitionPath(plan.device, number)
+    const { type, mountPoint, mountOptions } = fileSystem
+    const { uuid = '', label = '' } = (await readSignature(device, undefined, signal)) ?? {}
+    fileSystems.push({ device, type, uuid, label, mountPoint, mountOptions })
+  }
+  const ofType = (typeCode: string) =>
+    plan.partitions
+      .filter((partition) => partition.typeCode === typeCode)
+      .map(({ number }) => partitionPath(plan.device, number))
+  const disk: MadeDisk = {
+    ...{ device: plan.device, label: 'gpt' },
+    hasBiosBootPartition: ofType(BIOS_BOOT_TYPE).length > 0,
+    efiPartitions: ofType(EFI_SYSTEM_TYPE),
+  }
+  fileSystems.sort(byMountPoint)
+  return { disks: [disk], fileSystems, arrays: [], volumeGroups: [], encrypted: [] }
 }
 
 async function planFor(

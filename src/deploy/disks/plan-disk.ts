@@ -199,7 +199,7 @@ function planFileSystem(
 ): PlannedFileSystem | null {
   const { fileSystem, number } = partition
   if (fileSystem === null) return null
-  const { type, mountPoint, label, uuid } = fileSystem
+  const { type, mountPoint, mountOptions, label, uuid } = fileSystem
   if (!isMakeable(type)) {
     if (mountPoint !== null)
       throw context.refuse(`it has ${type} on ${mountPoint}, not supported yet`)
@@ -216,7 +216,7 @@ function planFileSystem(
   if (uuid !== '' && !uuidPattern.test(uuid)) throw malformed(`UUID of ${type}`, uuid)
   const usage = mountPoint === null ? undefined : context.options.usage.get(mountPoint)
   const minimumInodes = chooseInodes(type, context.sizeBytes, usage)
-  return { type, uuid, label, mountPoint, minimumInodes }
+  return { type, uuid, label, mountPoint, mountOptions, minimumInodes }
 }
 
 function isMakeable(type: string): type is MakeableFileSystem {
