@@ -12,6 +12,7 @@ export const EXIT_INTEGRITY: ExitCode = 12
 const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
   ERR_SI_USAGE: 2,
   ERR_SI_INTERNAL: 1,
+  ERR_SI_CONFIGURATION: 2,
   ERR_SI_ABORTED: 130,
   ERR_SI_PROGRAM_MISSING: 1,
   ERR_SI_PROGRAM_FAILED: 1,

@@ -5,6 +5,7 @@
 export type ErrorCode =
   | 'ERR_SI_USAGE'
   | 'ERR_SI_INTERNAL'
+  | 'ERR_SI_CONFIGURATION'
   | 'ERR_SI_ABORTED'
   | 'ERR_SI_PROGRAM_MISSING'
   | 'ERR_SI_PROGRAM_FAILED'

@@ -6,6 +6,7 @@ import ts from 'typescript'
 /** Imports may point to an earlier folder of this list, never to a later one. */
 export const FOLDER_ORDER = [
   'core',
+  'config',
   'host',
   'throttle',
   'pki',
