@@ -1,10 +1,26 @@
 // What si-cpimage and si-mvimage have in common: source and target as people write them, the work for one
 // or all versions, and what is printed.
 import { stat } from 'node:fs/promises'
-import { exists, SiError } from '../core/core.ts'
-import type { CopyOptions, ImageReference, Repository } from '../repository/repository.ts'
+import { exists, isSiError, SiError } from '../core/core.ts'
+import type {
+  CopyOptions,
+  CopySigning,
+  ImageReference,
+  Repository,
+} from '../repository/repository.ts'
 import { createCommandProgress } from './command-progress.ts'
 import { writeJson, type Io } from './io.ts'
+import {
+  authorityOptions,
+  signerFrom,
+  signerOptions,
+  trustFrom,
+  type SignerFlags,
+  type TrustFlags,
+} from './trust-arguments.ts'
+
+/** A copy under another name is signed anew by one, after the others' word for the original. */
+export const copySigningOptions = () => [...signerOptions(), ...authorityOptions()]
 
 export interface TransferRequest {
   readonly command: string
@@ -15,6 +31,7 @@ export interface TransferRequest {
   readonly toRepository: string | undefined
   readonly isAll: boolean
   readonly json: boolean
+  readonly flags: SignerFlags & TrustFlags
 }
 
 export type Transfer = (
@@ -46,6 +63,10 @@ export async function runTransfer(
     })
   }
   const images = request.isAll ? await from.versions(source.name) : [first]
+  const isRenamed = (image: ImageReference) =>
+    image.name !== target.name || image.version !== (target.version ?? image.version)
+  const signing = images.some(isRenamed) ? await signingFrom(request.flags) : undefined
+  await checkAll(images.filter(isRenamed), signing)
   const { json, command, phase } = request
   const progress = createCommandProgress(io, { command, json })
   const totalBytes = await sizeOf(images)
@@ -57,20 +78,55 @@ export async function runTransfer(
   try {
     for (const image of images) {
       const wasSigned = await exists(image.signaturePath)
+      const isOther = isRenamed(image)
       const version = target.version ?? image.version
-      const options = { repository: to, name: target.name, version, onBytes, signal: io.signal }
+      const { signal } = io
+      const options = { repository: to, name: target.name, version, signing, onBytes, signal }
       const done = await transfer(image, from, options)
       progress.end()
-      if (wasSigned && !(await exists(done.signaturePath))) {
-        progress.note(
-          `${done.name}/${done.version} has a new name and so no signature: sign it anew`,
-        )
+      const why = unsignedReason(wasSigned, signing !== undefined, request.flags)
+      if (isOther && why !== undefined && !(await exists(done.signaturePath))) {
+        progress.note(`${done.name}/${done.version} is not signed: ${why}`)
       }
       printDone(image, done, { json, io })
     }
   } finally {
     progress.end()
   }
+}
+
+async function signingFrom(flags: TransferRequest['flags']): Promise<CopySigning | undefined> {
+  const signer = await signerFrom(flags)
+  return signer === undefined ? undefined : { signer, trust: await trustFrom(flags) }
+}
+
+/** Before the first is copied, so that a bad one does not leave half of the work done. */
+async function checkAll(
+  images: readonly ImageReference[],
+  signing: CopySigning | undefined,
+): Promise<void> {
+  if (signing === undefined) return
+  const { checkImageSignature } = await import('../repository/repository.ts')
+  for (const image of images) {
+    if (!(await exists(image.signaturePath))) continue
+    await checkImageSignature(image, signing.trust).catch((cause: unknown) => {
+      if (!isSiError(cause, 'ERR_SI_UNTRUSTED')) throw cause
+      throw new SiError('ERR_SI_UNTRUSTED', `Cannot sign a copy: ${cause.message}`, {
+        hint: 'Capture the image again, or add --no-sign to copy it without a signature',
+        cause,
+      })
+    })
+  }
+}
+
+/** Why a copy under another name is not signed; undefined where nobody asked for a signature. */
+function unsignedReason(
+  wasSigned: boolean,
+  hasSigner: boolean,
+  { sign }: SignerFlags,
+): string | undefined {
+  if (!wasSigned) return hasSigner ? 'the original is not' : undefined
+  return sign ? 'it has a new name and no signer: si-server init makes one' : 'it has a new name'
 }
 
 async function sizeOf(images: readonly ImageReference[]): Promise<number> {

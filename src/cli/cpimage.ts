@@ -1,11 +1,12 @@
 // si-cpimage: an image under another name, or in another repository.
 import { jsonOption, repositoryOption } from './arguments.ts'
 import { createCommand } from './command.ts'
-import { runTransfer } from './copy-arguments.ts'
+import { copySigningOptions, runTransfer } from './copy-arguments.ts'
 import type { Io } from './io.ts'
+import { withOptions, type SignerFlags, type TrustFlags } from './trust-arguments.ts'
 import type { Command } from 'commander'
 
-interface CpimageOptions {
+interface CpimageOptions extends SignerFlags, TrustFlags {
   readonly repository: string
   readonly toRepository?: string
   readonly all?: true
@@ -14,7 +15,7 @@ interface CpimageOptions {
 }
 
 export function createCpimageCommand(io: Io): Command {
-  return createCommand({
+  const command = createCommand({
     name: 'cpimage',
     summary: 'Copy an image to another name or repository',
     examples: [
@@ -23,7 +24,7 @@ export function createCpimageCommand(io: Io): Command {
       'si-cpimage web/3 --to-repository /mnt/backup  the same image, bit for bit, elsewhere',
       'si-cpimage web shop --all                     all versions',
     ],
-    exitCodes: [0, 1, 2, 10, 11, 12, 130],
+    exitCodes: [0, 1, 2, 10, 11, 12, 13, 130],
   })
     .argument('<source>', 'NAME or NAME/VERSION; without version the latest')
     .argument('[target]', "NAME or NAME/VERSION; without version the source's")
@@ -34,14 +35,15 @@ export function createCpimageCommand(io: Io): Command {
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nA copy under another name has a torrent of its own and no signature; the pack is the same.',
+      '\nA copy under another name has a torrent of its own; the pack is the same. It is signed anew if the signature of\nthe original holds (--trust) and a signer is there.',
     )
-    .action(async (source: string, target: string | undefined, options: CpimageOptions) => {
+  return withOptions(command, copySigningOptions()).action(
+    async (source: string, target: string | undefined, options: CpimageOptions) => {
       const { copyImage } = await import('../repository/repository.ts')
       const { repository, toRepository, all, link, json } = options
       const request = {
         ...{ command: 'si-cpimage', phase: 'copying', source, target, repository, toRepository },
-        ...{ isAll: all === true, json: json === true },
+        ...{ isAll: all === true, json: json === true, flags: options },
       }
       const isLinked = link === true
       await runTransfer(
@@ -49,5 +51,6 @@ export function createCpimageCommand(io: Io): Command {
         (image, _, copyOptions) => copyImage(image, { ...copyOptions, isLinked }),
         io,
       )
-    })
+    },
+  )
 }

@@ -9,6 +9,9 @@ export const EXIT_PARTIAL: ExitCode = 3
 /** Data is not what it should be. */
 export const EXIT_INTEGRITY: ExitCode = 12
 
+/** Nobody who is believed vouches for it. */
+export const EXIT_UNTRUSTED: ExitCode = 13
+
 const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
   ERR_SI_USAGE: 2,
   ERR_SI_INTERNAL: 1,

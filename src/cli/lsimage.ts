@@ -1,20 +1,28 @@
 // si-lsimage: what is in the repository.
 import { formatSize, messageOf } from '../core/core.ts'
+import type { SignatureFacts } from '../pki/pki.ts'
 import type { ImageFacts } from '../repository/repository.ts'
 import { jsonOption, repositoryOption } from './arguments.ts'
 import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
 import { writeJson, type Io } from './io.ts'
 import { formatTable } from './table.ts'
+import {
+  authorityOptions,
+  pkiOption,
+  trustFrom,
+  withOptions,
+  type TrustFlags,
+} from './trust-arguments.ts'
 import type { Command } from 'commander'
 
-interface LsimageOptions {
+interface LsimageOptions extends TrustFlags {
   readonly repository: string
   readonly json?: true
 }
 
 export function createLsimageCommand(io: Io, outcome: Outcome): Command {
-  return createCommand({
+  const command = createCommand({
     name: 'lsimage',
     summary: 'List the images of the repository',
     examples: [
@@ -29,12 +37,14 @@ export function createLsimageCommand(io: Io, outcome: Outcome): Command {
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nSHARED is the part of the pack whose chunks the version captured before has as well; * marks latest.',
+      '\nSHARED is the part of the pack whose chunks the version captured before has as well; * marks latest.\nSIGNED BY is the name in the signature: (unverified) without --trust, (INVALID) where it does not hold.',
     )
-    .action(async (image: string | undefined, options: LsimageOptions) => {
+  return withOptions(command, [pkiOption(), ...authorityOptions()]).action(
+    async (image: string | undefined, options: LsimageOptions) => {
       const isWhole = await runLsimage(image, options, io)
       if (!isWhole) outcome.exitCode = EXIT_PARTIAL
-    })
+    },
+  )
 }
 
 /** False when an image is damaged and so not in the list. */
@@ -43,8 +53,9 @@ async function runLsimage(
   options: LsimageOptions,
   io: Io,
 ): Promise<boolean> {
-  const { describeImages, openRepository, parseImageSpec } =
+  const { describeImages, describeImageSignature, openRepository, parseImageSpec } =
     await import('../repository/repository.ts')
+  const trust = await trustFrom(options)
   const repository = await openRepository(options.repository)
   const spec = image === undefined ? undefined : parseImageSpec(image)
   const wanted = spec === undefined ? undefined : await repository.open(spec.name, spec.version)
@@ -60,11 +71,17 @@ async function runLsimage(
   const rows: Row[] = []
   for (const facts of described) {
     if ('error' in facts) {
-      const { directory } = facts.image
-      io.stderr.write(`si-lsimage: Cannot list ${directory}: ${messageOf(facts.error)}\n`)
-    } else {
-      rows.push(toRow(facts, latest.has(facts.image.directory)))
+      io.stderr.write(
+        `si-lsimage: Cannot list ${facts.image.directory}: ${messageOf(facts.error)}\n`,
+      )
+      continue
     }
+    const { name, version, directory } = facts.image
+    const signature = await describeImageSignature(facts.image, trust)
+    if (signature.fault !== null) {
+      io.stderr.write(`si-lsimage: ${name}/${version} is not trusted: ${signature.fault}\n`)
+    }
+    rows.push(toRow(facts, { signature, isLatest: latest.has(directory) }))
   }
   if (options.json) for (const row of rows) writeJson(io, row)
   else printTable(rows, options, io)
@@ -73,7 +90,10 @@ async function runLsimage(
 
 type Row = ReturnType<typeof toRow>
 
-function toRow({ image, header, infoHash, sharedBytes, isSigned }: ImageFacts, isLatest: boolean) {
+function toRow(
+  { image, header, infoHash, sharedBytes }: ImageFacts,
+  { signature, isLatest }: { readonly signature: SignatureFacts; readonly isLatest: boolean },
+) {
   const { createdAt, source, contentBytes, packBytes, entryCount, pieceLengthBytes } = header
   return {
     name: image.name,
@@ -83,15 +103,12 @@ function toRow({ image, header, infoHash, sharedBytes, isSigned }: ImageFacts, i
     host: source.host,
     operatingSystem: source.operatingSystem,
     ...{ contentBytes, packBytes, sharedBytes, entryCount, pieceLengthBytes },
-    signedBy: signerOf(isSigned),
+    signedBy: signature.signer,
+    signature: signature.state,
+    signatureFault: signature.fault,
     infoHash,
     directory: image.directory,
   }
-}
-
-/** The one place that says who signed an image: null when nobody did. */
-function signerOf(isSigned: boolean): string | null {
-  return isSigned ? 'signed' : null
 }
 
 const HEADINGS = [
@@ -112,10 +129,26 @@ function printTable(rows: readonly Row[], options: LsimageOptions, io: Io): void
     formatShare(row),
     row.createdAt.slice(0, 16).replace('T', ' '),
     row.host || '-',
-    row.signedBy ?? 'unsigned',
+    formatSigner(row),
     row.infoHash,
   ])
   io.stdout.write(formatTable([HEADINGS, ...table], ['left', 'left', 'right', 'right', 'right']))
+}
+
+function formatSigner({ signature, signedBy }: Row): string {
+  const name = signedBy ?? '?'
+  switch (signature) {
+    case 'none':
+      return 'unsigned'
+    case 'valid':
+      return name
+    case 'unverified':
+      return `${name} (unverified)`
+    case 'invalid':
+      return `${name} (INVALID)`
+    default:
+      return signature satisfies never
+  }
 }
 
 /** `120.0 MiB 97 %` */

@@ -34,8 +34,8 @@ export const pkiOption = () =>
     .env('SI_PKI')
     .default('/etc/swarmimager/pki')
 
-export const trustOptions = () => [
-  pkiOption(),
+/** Whom to believe. */
+export const authorityOptions = () => [
   new Option(
     '--trust <file>',
     'authorities whose signers to believe, and their CRLs, in PEM (default: ca.pem of --pki, if there)',
@@ -47,6 +47,11 @@ export const trustOptions = () => [
     .env('SI_CRL')
     .argParser(collect)
     .default([], 'none'),
+]
+
+export const trustOptions = () => [
+  pkiOption(),
+  ...authorityOptions(),
   new Option('--allow-unsigned', 'also use images that nobody vouches for').env(
     'SI_ALLOW_UNSIGNED',
   ),

@@ -1,9 +1,9 @@
 // An image under another name: the header says the new one, the torrent is made anew around it, the pack
 // stays as it is. Invariant: entries, chunks and pieces are those of the original, line for line. The
 // signature was over the old header, so the renamed image has none unless it is signed anew. Spec: FORMAT.md §4.1, §6.
-import { createReadStream } from 'node:fs'
-import { open, readFile, writeFile } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createZstdCompress, createZstdDecompress } from 'node:zlib'
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
@@ -20,49 +20,64 @@ export interface ImageNaming {
   readonly version: string
 }
 
+export interface RenameOptions {
+  /** Exists and has neither manifest, signature nor torrent. */
+  readonly directory: string
+  readonly naming: ImageNaming
+  /** Signs the new manifest; left out: the renamed image is not signed. */
+  readonly sign?: ((manifestPath: string) => Promise<Uint8Array>) | undefined
+  readonly signal: AbortSignal
+}
+
+/** What is renamed: held in memory, so that what was checked is what is used. */
+export interface ImageDescription {
+  /** As in the file. */
+  readonly manifest: Uint8Array
+  readonly torrent: Uint8Array
+}
+
 /**
- * Writes manifest and torrent of the image in `from` under another name into `to`, where neither may exist;
- * both are flushed. Throws ERR_SI_MANIFEST_FORMAT, ERR_SI_TORRENT_FORMAT, ERR_SI_IMAGE_FORMAT.
+ * Writes manifest, signature and torrent of an image under another name, flushed. Throws
+ * ERR_SI_MANIFEST_FORMAT, ERR_SI_TORRENT_FORMAT, ERR_SI_IMAGE_FORMAT, and what `sign` throws.
  */
 export async function renameImage(
-  from: string,
-  to: string,
-  naming: ImageNaming,
-  signal: AbortSignal,
+  original: ImageDescription,
+  { directory, naming, sign, signal }: RenameOptions,
 ): Promise<void> {
-  const metainfo = parseMetainfo(await readFile(join(from, IMAGE_FILES.torrent)))
+  const metainfo = parseMetainfo(original.torrent)
   const { pack } = imageFilesOf(metainfo)
-  const manifestPath = join(to, IMAGE_FILES.manifest)
-  const manifestBytes = await rewriteManifest(join(from, IMAGE_FILES.manifest), manifestPath, {
-    naming,
-    signal,
-  })
+  const manifestPath = join(directory, IMAGE_FILES.manifest)
+  const manifestBytes = await rewriteManifest(original.manifest, manifestPath, { naming, signal })
+  const signature = await sign?.(manifestPath)
+  const write = (file: string, bytes: Uint8Array) =>
+    writeFile(join(directory, file), bytes, { flag: 'wx', flush: true })
+  if (signature !== undefined) await write(IMAGE_FILES.signature, signature)
   const { infoBytes } = parseMetainfo(
     await createImageTorrent({
       torrentName: `${naming.name}-${naming.version}`,
       pieceLengthBytes: metainfo.pieceLengthBytes,
-      ...{ manifestPath, manifestBytes, packBytes: pack.lengthBytes },
+      ...{ manifestPath, manifestBytes, signature, packBytes: pack.lengthBytes },
       packSha1: metainfo.pieceHashes.subarray(SHA1_BYTES * pack.firstPiece),
     }),
   )
   const { trackers, webSeeds } = metainfo
   const torrent = encodeMetainfo({ infoBytes, trackers, webSeeds, createdBy: 'SwarmImager' })
-  await writeFile(join(to, IMAGE_FILES.torrent), torrent, { flag: 'wx', flush: true })
+  await write(IMAGE_FILES.torrent, torrent)
 }
 
 /** Returns the length of the new manifest. */
 async function rewriteManifest(
-  from: string,
+  original: Uint8Array,
   to: string,
   { naming, signal }: { readonly naming: ImageNaming; readonly signal: AbortSignal },
 ): Promise<number> {
   const { name, version } = naming
-  const header = parseHeaderLine(await readFirstLine(createReadStream(from)))
+  const header = parseHeaderLine(await readFirstLine(Readable.from([original])))
   const headerLine = Buffer.from(`${JSON.stringify({ ...header, name, version })}\n`)
   await using handle = await open(to, 'wx')
   let position = 0
   await pipeline(
-    createReadStream(from),
+    Readable.from([original]),
     createZstdDecompress(),
     (plain: AsyncIterable<Buffer>) => withFirstLine(plain, headerLine),
     createZstdCompress(),

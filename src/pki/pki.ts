@@ -17,7 +17,9 @@ export { hashFile, loadSigner, type Signer, type SignerFiles } from './signer.ts
 export { makeSite, type Site, type SiteOptions } from './site.ts'
 export {
   checkSigned,
+  describeSignature,
   loadTrust,
+  type SignatureFacts,
   type SignedContent,
   type Trust,
   type TrustSources,

@@ -40,6 +40,18 @@ export interface Verdict {
   readonly notes: readonly string[]
 }
 
+/** What can be said of a signature where nothing is to be refused. */
+export interface SignatureFacts {
+  /**
+   * `unverified`: it fits the content, but nobody said whom to believe, so the signer's name is a mere claim;
+   * `invalid`: `fault` says why.
+   */
+  readonly state: 'none' | 'valid' | 'unverified' | 'invalid'
+  /** Name in the signer's certificate; null where there is none that can be read. */
+  readonly signer: string | null
+  readonly fault: string | null
+}
+
 /** CRLs of large companies have some megabytes. */
 const FILE_MAX_BYTES = 64 * 2 ** 20
 const EMAIL_PROTECTION = '1.3.6.1.5.5.7.3.4'
@@ -84,14 +96,33 @@ export async function checkSigned(
     const signature = readSignature(bytes)
     if (trust.anchors.length === 0) return judgeUnknown(trust, signature)
     const notes = checkSigner(trust, signature, clock)
-    if (!signature.verify(await content.digest(signature.digestAlgorithm))) {
-      throw untrusted('the signature does not fit the manifest: one of them was changed')
-    }
+    await checkFit(signature, content)
     return { signer: signerName(signature.signer), notes }
   } catch (error) {
     if (!(error instanceof SiError) || error.code !== 'ERR_SI_UNTRUSTED') throw error
     const message = `Cannot trust ${what}: ${error.message}`
     throw new SiError('ERR_SI_UNTRUSTED', message, { hint: error.hint, cause: error })
+  }
+}
+
+/** As checkSigned, for lists: a signature that does not hold is a result. */
+export async function describeSignature(
+  trust: Trust,
+  content: SignedContent,
+  clock: Clock = systemClock,
+): Promise<SignatureFacts> {
+  if (content.signature === undefined) return { state: 'none', signer: null, fault: null }
+  let signer: string | null = null
+  try {
+    const signature = readSignature(content.signature)
+    signer = signerName(signature.signer)
+    await checkFit(signature, content)
+    if (trust.anchors.length === 0) return { state: 'unverified', signer, fault: null }
+    checkSigner(trust, signature, clock)
+    return { state: 'valid', signer, fault: null }
+  } catch (error) {
+    if (!(error instanceof SiError) || error.code !== 'ERR_SI_UNTRUSTED') throw error
+    return { state: 'invalid', signer, fault: error.message }
   }
 }
 
@@ -137,6 +168,11 @@ function readSignature(bytes: Uint8Array): DetachedSignature {
     if (!(error instanceof SiError)) throw error
     throw untrusted(error.message.replace(/^Cannot use/, 'cannot read its'))
   }
+}
+
+async function checkFit(signature: DetachedSignature, { digest }: SignedContent): Promise<void> {
+  if (signature.verify(await digest(signature.digestAlgorithm))) return
+  throw untrusted('the signature does not fit the manifest: one of them was changed')
 }
 
 function checkSigner(trust: Trust, signature: DetachedSignature, clock: Clock): readonly string[] {

@@ -1,15 +1,24 @@
 // Copies and moves of one version. Invariant: the new version appears whole or not at all, and a moved one
 // loses its old name only after the new one is on the disk. Under its own name, in another repository, an
-// image stays the same bytes: info hash and signature hold. Under another name it is another image.
+// image stays the same bytes: info hash and signature hold. Under another name it is another image, which is
+// signed anew only after the signature of the original was found good.
 import { link, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { errnoOf, isSiError } from '../core/core.ts'
+import { errnoOf, exists, isSiError } from '../core/core.ts'
 import { CAPTURE_STATE_FILE, IMAGE_FILES, imageFilesOf, renameImage } from '../image/image.ts'
+import type { Signer, Trust } from '../pki/pki.ts'
 import { parseMetainfo } from '../torrent/torrent.ts'
 import { copyFile, type CopyFileOptions } from './copy-file.ts'
 import type { ImageName, ImageVersion } from './names.ts'
 import type { ImageReference } from './reference.ts'
 import type { Repository } from './repository.ts'
+import { checkImageSignature } from './signature.ts'
+
+/** Who signs copies under another name, and whose signatures he relies on. */
+export interface CopySigning {
+  readonly signer: Signer
+  readonly trust: Trust
+}
 
 export interface CopyOptions {
   /** Where the copy goes; may be the repository that the image is in. */
@@ -18,13 +27,16 @@ export interface CopyOptions {
   readonly version: ImageVersion
   /** Gives the same pack a second name (link(2)) where both lie on one file system. */
   readonly isLinked: boolean
+  /** Left out: copies under another name are not signed. */
+  readonly signing?: CopySigning | undefined
   readonly onBytes?: ((bytes: number) => void) | undefined
   readonly signal: AbortSignal
 }
 
 /**
  * `latest` of the new name points to its version that was captured last. Throws ERR_SI_IMAGE_EXISTS,
- * ERR_SI_IMAGE_LOCKED, ERR_SI_ABORTED, and ERR_SI_…_FORMAT when the image is damaged.
+ * ERR_SI_IMAGE_LOCKED, ERR_SI_ABORTED, ERR_SI_UNTRUSTED when the copy would be signed and the original's
+ * signature is bad, and ERR_SI_…_FORMAT when the image is damaged.
  */
 export async function copyImage(
   image: ImageReference,
@@ -41,7 +53,11 @@ export async function copyImage(
     if (image.name === name && image.version === version) {
       await copyDescription(image, directory, options)
     } else {
-      await renameImage(image.directory, directory, { name, version }, signal)
+      const manifest = await readFile(image.manifestPath)
+      const torrent = await readFile(image.torrentPath)
+      const sign = await signerFor(image, manifest, options.signing)
+      const naming = { name, version }
+      await renameImage({ manifest, torrent }, { directory, naming, sign, signal })
     }
     await copyIfThere(join(image.directory, CAPTURE_STATE_FILE), directory, options)
     signal.throwIfAborted()
@@ -71,6 +87,17 @@ export async function moveImage(
   )
   await from.remove(image)
   return moved
+}
+
+/** Undefined for what nobody vouched for: a copy is not better than its original. */
+async function signerFor(
+  image: ImageReference,
+  manifest: Uint8Array,
+  signing: CopySigning | undefined,
+): Promise<Signer['sign'] | undefined> {
+  if (signing === undefined || !(await exists(image.signaturePath))) return undefined
+  await checkImageSignature(image, { ...signing.trust, allowUnsigned: false }, manifest)
+  return signing.signer.sign
 }
 
 /** False where hard links cannot be. */

@@ -2,7 +2,6 @@
 // a damaged image is told of as damaged and hides no other.
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { exists } from '../core/core.ts'
 import { PathSet, readManifest, readManifestHeader, type ManifestHeader } from '../image/image.ts'
 import { parseMetainfo, type InfoHash } from '../torrent/torrent.ts'
 import type { ImageReference } from './reference.ts'
@@ -16,7 +15,6 @@ export interface ImageFacts {
    * is none.
    */
   readonly sharedBytes: number | null
-  readonly isSigned: boolean
 }
 
 export interface DamagedImage {
@@ -65,8 +63,7 @@ async function describeVersions(
 async function describe(image: ImageReference): Promise<ImageFacts> {
   const header = await readManifestHeader(createReadStream(image.manifestPath))
   const { infoHash } = parseMetainfo(await readFile(image.torrentPath))
-  const isSigned = await exists(image.signaturePath)
-  return { image, header, infoHash, sharedBytes: null, isSigned }
+  return { image, header, infoHash, sharedBytes: null }
 }
 
 /** Hashes of an image's chunks, 8 bytes each, and how many bytes of its pack `before` has. */

@@ -15,12 +15,13 @@ import type { ImageName, ImageVersion } from './names.ts'
 import { imageReference, type ImageReference } from './reference.ts'
 import { removeImage } from './remove.ts'
 
-export { copyImage, moveImage, type CopyOptions } from './copy.ts'
+export { copyImage, moveImage, type CopyOptions, type CopySigning } from './copy.ts'
 export type { ImageDraft } from './draft.ts'
 export { describeImages, type DamagedImage, type ImageFacts } from './facts.ts'
 export { LATEST, parseImageName, parseImageSpec, parseImageVersion } from './names.ts'
 export type { ImageName, ImageSpec, ImageVersion } from './names.ts'
 export type { ImageReference } from './reference.ts'
+export { checkImageSignature, describeImageSignature } from './signature.ts'
 export { planRetention, type DatedVersion, type RetentionRules } from './retention.ts'
 
 export interface Repository {

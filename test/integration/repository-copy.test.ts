@@ -8,14 +8,18 @@ import { describe, test } from 'node:test'
 import { run } from '../../src/host/host.ts'
 import { readManifest, readManifestHeader } from '../../src/image/image.ts'
 import {
+  checkImageSignature,
   copyImage,
   moveImage,
   parseImageName,
   parseImageVersion,
+  type CopySigning,
   type ImageReference,
   type Repository,
 } from '../../src/repository/repository.ts'
+import { loadSigner, loadTrust } from '../../src/pki/pki.ts'
 import { parseMetainfo } from '../../src/torrent/torrent.ts'
+import { makeCertificates } from '../lab/certificates.ts'
 import { withScope, type Scope } from '../lab/scope.ts'
 import { captureTree, makeRepository, makeTree } from './repository-sample.ts'
 
@@ -99,6 +103,30 @@ describe('copies of images', { skip }, () => {
         parseMetainfo(await readFile(torrentPath)).infoHash
       assert.notEqual(await infoHash(copy), await infoHash(image))
       await checkTorrent(scope, copy)
+    })
+  })
+
+  test('copyImage() signs a copy for whoever believes the original, and refuses a bad one', async () => {
+    await withScope(async (scope) => {
+      const { repository, image } = await makeImage(scope)
+      const pki = join(scope.directory, 'pki')
+      await makeCertificates(pki)
+      const files = { certificateFile: join(pki, 'signer.pem'), keyFile: join(pki, 'signer.key') }
+      const signer = await loadSigner(files)
+      const trustFiles = [join(pki, 'ca.pem')]
+      const trust = await loadTrust({ trustFiles, crlFiles: [], allowUnsigned: true })
+      const copy = (name: string, signing: CopySigning) =>
+        copyImage(image, { ...naming(repository, name, '1'), isLinked: false, signing })
+      await writeFile(image.signaturePath, await signer.sign(image.manifestPath))
+      const good = await copy('shop', { signer, trust })
+      assert.equal((await checkImageSignature(good, trust)).signer, 'server')
+      await checkTorrent(scope, good)
+      const nobody = { anchors: [], crls: [], allowUnsigned: true }
+      const code = 'ERR_SI_UNTRUSTED'
+      await assert.rejects(copy('a', { signer, trust: nobody }), { code })
+      await writeFile(image.signaturePath, await signer.sign(image.torrentPath))
+      await assert.rejects(copy('a', { signer, trust }), { code })
+      assert.deepEqual(await repository.versions(parseImageName('a')), [])
     })
   })
 
