@@ -18,10 +18,11 @@ import {
   type HeaderFacts,
   type ManifestHeader,
 } from '../image/image.ts'
-import type { ImageDraft, ImageReference, ImageVersion } from '../repository/repository.ts'
+import type { ImageReference } from '../repository/repository.ts'
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
+import { beginVersion, type BegunVersion, type VersionWish } from './begin-version.ts'
 import { reportFlags } from './flags.ts'
-import { prepareCapture, type Preparation, type SelectionOptions } from './prepare.ts'
+import { isImport, prepareCapture, type Preparation, type SelectionOptions } from './prepare.ts'
 import type { Selection } from './selection.ts'
 import { tarScript } from './tar-command.ts'
 import { captureError, openTarStream, type TarStream } from './tar-stream.ts'
@@ -35,8 +36,7 @@ export { importImage, type ImportOptions } from './import-image.ts'
 export type { CaptureSource } from './golden-client.ts'
 export type { Amount } from './selection.ts'
 
-export interface CaptureOptions extends SelectionOptions {
-  readonly version: ImageVersion
+export interface CaptureOptions extends SelectionOptions, VersionWish {
   /** Announce URLs for the torrent; the image server adds its own when it hands the torrent out. */
   readonly trackers?: readonly string[]
   /** A power of two. Left out: that of the image's latest version, else chosen by size. */
@@ -87,9 +87,10 @@ export async function capture(
   const createdAt = systemClock.now()
   const prepared = await prepareCapture(options, progress, signal)
   const pieceLengthBytes = await choosePieceLength(options, prepared.selection)
-  const draft = await options.repository.begin(options.name, options.version)
+  const begun = await beginVersion(options, createdAt)
+  const { draft } = begun
   try {
-    const work = { ...options, ...prepared, draft, pieceLengthBytes, createdAt }
+    const work = { ...options, ...prepared, ...begun, pieceLengthBytes, createdAt }
     const written = await writeDraft(work, progress, signal)
     throwIfAborted(signal)
     const image = await draft.commit()
@@ -117,8 +118,7 @@ export async function previewCapture(
   return { captured, excluded, notes, rules: plan.excludes }
 }
 
-interface CaptureWork extends CaptureOptions, Preparation {
-  readonly draft: ImageDraft
+interface CaptureWork extends Omit<CaptureOptions, 'version'>, Preparation, BegunVersion {
   readonly pieceLengthBytes: number
   readonly createdAt: Date
 }
@@ -126,7 +126,7 @@ interface CaptureWork extends CaptureOptions, Preparation {
 async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSignal) {
   const { client, list, selection, draft } = work
   await using previous = await findPrevious(work)
-  const memory = rememberMembers(draft.directory, list, selection)
+  const memory = isImport(work.source) ? null : rememberMembers(draft.directory, list, selection)
   const script = tarScript({ root: client.root, selection })
   const stopped = new AbortController()
   const flags = reportFlags(client, selection, AbortSignal.any([signal, stopped.signal]))
@@ -147,10 +147,10 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
       header: () => Promise.resolve(headerFacts(work, stream)),
       sign: work.sign,
       onProgress: followProgress(selection, progress),
-      onMember: (place) => memory.onMember(place),
+      onMember: (place) => memory?.onMember(place),
       signal,
     })
-    await memory.close()
+    await memory?.close()
     await nameTrackers(draft.directory, torrent, work.trackers ?? [])
     const { changedFiles, changedCount, unread, notes: tarNotes } = stream.messages()
     const unnamed = changedCount - changedFiles.length
@@ -173,7 +173,7 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
   } finally {
     stopped.abort()
     await Promise.all([stream.close(), flags])
-    await memory.close().catch(() => {}) // that failed above, or after something worse
+    await memory?.close().catch(() => {}) // that failed above, or after something worse
   }
 }
 
@@ -232,7 +232,7 @@ function headerFacts(work: CaptureWork, stream: TarStream) {
     layout: plan.layout,
     fstab: plan.fstab,
     excludes: plan.excludes,
-    keptRules: work.keptRules,
+    ...(work.keptRules === undefined ? {} : { keptRules: work.keptRules }),
     changedFiles: stream.messages().changedFiles,
   }
 }

@@ -4,15 +4,16 @@
 // is on the disk once, uncompressed, while it is imported.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, SiError, type Progress } from '../core/core.ts'
 import { TarReader } from '../image/image.ts'
 import { capture, type CaptureOptions, type CaptureReport } from './capture.ts'
 import { foldLayer } from './fold-layer.ts'
+import { LayerLinks, linkToBelow, memberNames } from './layer-links.ts'
 import { digestError, isOciLayout, openOciLayout, readBlob, type OciLayer } from './oci-layout.ts'
 import { openStaging } from './staging.ts'
-import { unpackTar } from './unpack-tar.ts'
+import { unpackError, unpackTar, type UnpackOptions } from './unpack-tar.ts'
 
 export interface ImportOptions extends Omit<CaptureOptions, 'source'> {
   /** A tar, plain or compressed by gzip, zstd, xz or bzip2, or an OCI image layout directory. */
@@ -123,21 +124,20 @@ async function unpackLayout(source: string, work: Work): Promise<Unpacked> {
   for (const [number, layer] of image.layers.entries()) {
     signal.throwIfAborted()
     const upper = join(staging, `layer-${number}`)
-    await mkdir(upper, { mode: 0o755 })
     const before = doneBytes
-    const blob = count(readBlob(source, layer.descriptor), (bytes) => {
-      doneBytes = before + bytes
-      progress.update({ phase: 'unpacking', doneBytes, totalBytes })
-    })
-    const target = { directory: upper, signal }
-    const { directories, remarks } = await unpackLayer(blob, layer, target).catch(
+    const open = () =>
+      count(readBlob(source, layer.descriptor), (bytes) => {
+        doneBytes = before + bytes
+        progress.update({ phase: 'unpacking', doneBytes, totalBytes })
+      })
+    const unpacked = await unpackLayer(open, layer, { lower, upper, signal }).catch(
       async (error: unknown) => {
         await drain(readBlob(source, layer.descriptor)) // a damaged blob explains what tar met in it
         throw error
       },
     )
-    notes.push(...remarks)
-    foldLayer(Buffer.from(lower), Buffer.from(upper), directories)
+    notes.push(...unpacked.remarks)
+    foldLayer(Buffer.from(lower), Buffer.from(upper), unpacked.directories)
     await rm(lower, { recursive: true, force: true })
     lower = upper
   }
@@ -145,31 +145,75 @@ async function unpackLayout(source: string, work: Work): Promise<Unpacked> {
   return { directory: lower, description: `${source} (${platform})`, architecture, notes }
 }
 
-/** Also the paths of the directories that the layer names, as latin1 text. */
+interface LayerTarget {
+  /** The layers below, folded. */
+  readonly lower: string
+  /** Made here. */
+  readonly upper: string
+  readonly signal: AbortSignal
+}
+
+interface UnpackedLayer {
+  readonly remarks: readonly string[]
+  /** Paths of the directories that the layer names, as latin1 text. */
+  readonly directories: ReadonlySet<string>
+}
+
+/** tar fails at links to the layers below; then it passes them over, and they are made by us. */
 async function unpackLayer(
-  blob: AsyncIterable<Uint8Array>,
-  { descriptor, diffId }: OciLayer,
-  target: { readonly directory: string; readonly signal: AbortSignal },
-) {
+  open: () => AsyncIterable<Uint8Array>,
+  layer: OciLayer,
+  target: LayerTarget,
+): Promise<UnpackedLayer> {
+  const links = new LayerLinks()
   const directories = new Set<string>()
   const reader = new TarReader({
-    onEntry: ({ type, path }) => {
-      if (type === 'directory') directories.add(path.toString('latin1'))
+    onEntry: (entry) => {
+      links.add(entry)
+      if (entry.type === 'directory') directories.add(entry.path.toString('latin1'))
     },
     onNote: () => {}, // the capture will say it
   })
+  const onPlain = (bytes: Uint8Array) => reader.push(bytes)
+  const { upper } = target
+  try {
+    return { directories, remarks: await unpackBlob(open(), layer, { ...target, onPlain }) }
+  } catch (error) {
+    if (links.toBelow().length === 0) throw error
+  }
+  const found = links.toBelow()
+  const leftOutFile = `${upper}.links`
+  await writeFile(leftOutFile, `${found.flatMap(memberNames).join('\n')}\n`, 'latin1')
+  await rm(upper, { recursive: true })
+  const remarks = await unpackBlob(open(), layer, { ...target, leftOutFile })
+  const fault = linkToBelow(found, {
+    lower: Buffer.from(target.lower),
+    upper: Buffer.from(upper),
+  })
+  if (fault !== undefined) throw unpackError(`layer ${layer.descriptor.digest}`, fault)
+  return { directories, remarks }
+}
+
+/** Resolves to what tar remarked. */
+async function unpackBlob(
+  blob: AsyncIterable<Uint8Array>,
+  { descriptor, diffId }: OciLayer,
+  target: LayerTarget & Pick<UnpackOptions, 'leftOutFile' | 'onPlain'>,
+): Promise<readonly string[]> {
+  const { upper: directory, leftOutFile, onPlain, signal } = target
   const hash = createHash('sha256')
+  await mkdir(directory, { mode: 0o755 })
   const remarks = await unpackTar(blob, {
-    ...target,
+    ...{ directory, leftOutFile, signal },
     description: `layer ${descriptor.digest}`,
     onPlain: (bytes) => {
       hash.update(bytes)
-      reader.push(bytes)
+      onPlain?.(bytes)
     },
   })
   const digest = `sha256:${hash.digest('hex')}`
   if (diffId.startsWith('sha256:') && digest !== diffId) {
     throw digestError(descriptor.digest, `its content is not ${diffId}`)
   }
-  return { directories, remarks }
+  return remarks
 }

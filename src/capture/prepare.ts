@@ -33,7 +33,8 @@ export interface Preparation {
   readonly plan: CapturePlan
   readonly list: FileList
   readonly selection: Selection
-  readonly keptRules: KeptRules
+  /** For the next capture of the image; undefined: it begins with the default list. */
+  readonly keptRules: KeptRules | undefined
   readonly notes: readonly string[]
   /** True when something of the tree could not be read. */
   readonly isPartial: boolean
@@ -52,11 +53,11 @@ export async function prepareCapture(
   const isSaid = options.excludes.length > 0 || !options.useDefaultExcludes
   const own = { rules: said, useDefaults: options.useDefaultExcludes }
   const kept = isSaid ? undefined : await rulesOfLatest(options)
-  const keptRules = kept ?? own
+  const rules = kept ?? own
   const plan = planCapture(facts, {
     root: client.root,
-    rules: keptRules.rules,
-    useDefaultExcludes: keptRules.useDefaults,
+    rules: rules.rules,
+    useDefaultExcludes: rules.useDefaults,
     mountPoints: options.mountPoints ?? [],
     repositoryDirectory:
       options.source.type === 'root' ? await resolveExisting(options.repository.directory) : null,
@@ -72,7 +73,16 @@ export async function prepareCapture(
     ...unread,
   ]
   notes.forEach((note) => progress.note(note))
+  const keptRules = isImport(options.source) ? await rulesOfLatest(options) : rules
   return { client, plan, list, selection, keptRules, notes, isPartial: unread.length > 0 }
+}
+
+/**
+ * What is in an archive is wanted, so imports leave nothing out; rules for machines pass through them to the next
+ * capture, which must not get /proc because of an archive.
+ */
+export function isImport(source: CaptureSource): boolean {
+  return source.type === 'root' && source.describedAs !== undefined
 }
 
 function parseRules(texts: readonly string[]): RuleText[] {

@@ -11,6 +11,8 @@ export interface UnpackOptions {
   readonly description: string
   /** Exists and is empty. */
   readonly directory: string
+  /** A file with names of members that are passed over, one a line. */
+  readonly leftOutFile?: string | undefined
   /** Hears of the uncompressed archive. */
   readonly onPlain?: ((bytes: Uint8Array) => void) | undefined
   readonly signal: AbortSignal
@@ -47,7 +49,10 @@ export async function unpackTar(
   const ending = AbortSignal.any([signal, ended.signal])
   const begin = (program: string, args: readonly string[]) =>
     start(program, args, { stdio: 'pipe', signal: ending, env })
-  const tar = begin('tar', [...EXTRACT, '--directory', directory])
+  const leftOut = options.leftOutFile
+    ? ['--anchored', '--no-wildcards', `--exclude-from=${options.leftOutFile}`]
+    : []
+  const tar = begin('tar', [...EXTRACT, ...leftOut, '--directory', directory])
   tar.process.stdout?.resume()
   try {
     if (found === undefined) {

@@ -2,7 +2,7 @@
 // around it with progress and signer.
 import { Option } from 'commander'
 import type { CaptureReport } from '../capture/capture.ts'
-import { systemClock, type Progress } from '../core/core.ts'
+import type { Progress } from '../core/core.ts'
 import type { ImageVersion } from '../repository/repository.ts'
 import type { Signer } from '../pki/pki.ts'
 import { jsonOption, parseInteger, sizeOption, threadsOption } from './arguments.ts'
@@ -34,7 +34,7 @@ export const workOptions = () => [threadsOption(MOST_THREADS), jsonOption()]
 
 /** What the flags say of the image to be written. */
 export interface Writing {
-  readonly version: ImageVersion
+  readonly version?: ImageVersion
   readonly pieceLengthBytes?: number
   readonly zstdLevel: number
   readonly threads: number
@@ -53,7 +53,9 @@ export async function runWriting(
     const signer = await signerFrom(flags)
     if (signer === undefined && flags.sign) progress.note(UNSIGNED_NOTE)
     const writing: Writing = {
-      version: parseImageVersion(flags.imageVersion ?? timeVersion(systemClock.now())),
+      ...(flags.imageVersion === undefined
+        ? {}
+        : { version: parseImageVersion(flags.imageVersion) }),
       ...(flags.pieceLength === undefined ? {} : { pieceLengthBytes: flags.pieceLength }),
       zstdLevel: flags.level,
       threads: flags.threads,
@@ -63,9 +65,4 @@ export async function runWriting(
   } finally {
     progress.end()
   }
-}
-
-/** 2026-11-22 14:24:48 UTC → `20261122-142448`: sorts by age and reads as a date. */
-function timeVersion(now: Date): string {
-  return now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)
 }

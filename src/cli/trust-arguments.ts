@@ -36,13 +36,10 @@ export const pkiOption = () =>
 
 /** Whom to believe. */
 export const authorityOptions = () => [
-  new Option(
-    '--trust <file>',
-    'authorities whose signers to believe, and their CRLs, in PEM (default: ca.pem of --pki, if there)',
-  )
+  new Option('--trust <file>', 'authorities whose signers to believe, and their CRLs, in PEM')
     .env('SI_TRUST')
     .argParser(collect)
-    .default([], 'ca.pem of --pki'),
+    .default([], 'ca.pem of --pki, if there'),
   new Option('--crl <file>', 'certificates that they have revoked, PEM or DER')
     .env('SI_CRL')
     .argParser(collect)

@@ -1,11 +1,11 @@
 // Foreign archives: what GNU tar, others and container tools write, and what nobody should.
 import assert from 'node:assert/strict'
 import { createReadStream, existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { pack as packTar, type Header } from 'tar-stream'
-import { importImage } from '../../src/capture/capture.ts'
+import { capture, importImage } from '../../src/capture/capture.ts'
 import { silentProgress } from '../../src/core/core.ts'
 import { run } from '../../src/host/host.ts'
 import {
@@ -235,6 +235,96 @@ describe('imports', { skip }, () => {
       const image = await importInto(repository, layout.directory)
       assert.deepEqual(await namesOf(image), ['evil', 'evil/file'])
       assert.deepEqual(await readdir(outside), ['victim'])
+    })
+  })
+
+  test('importImage() of a layout makes hard links to files of the layers below', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const layout = await makeLayout(scope)
+      const base = await makeTree(scope, { 'lib/a': 'content', 'lib/gone': 'hidden later' })
+      await utimes(join(base, 'lib'), 1, 1_000_000_000)
+      const upper = await makeTree(scope, { 'lib/.wh.gone': '', 'opt/': '' })
+      const link = (target: string, path: string) => run('ln', [join(upper, target), path])
+      for (const [target, path] of [
+        ['lib/a', 'opt/b'],
+        ['lib/gone', 'new/c'],
+      ] as const) {
+        await mkdir(join(upper, dirname(path)), { recursive: true })
+        await writeFile(join(upper, target), '')
+        await link(target, join(upper, path))
+      }
+      await link('opt/b', join(upper, 'opt/d'))
+      await utimes(join(upper, 'opt'), 1, 1_100_000_000)
+      // GNU tar makes links of further names; the first ones are then taken out again.
+      const names = ['lib/a', 'lib/gone', 'lib/.wh.gone', 'opt', 'new/c', 'opt/b', 'opt/d']
+      const second = await layout.layer(upper, names, 'gzip', ['lib/a', 'lib/gone'])
+      const all = ['lib', 'lib/a', 'lib/gone']
+      await layout.index([await layout.image([await layout.layer(base, all), second])])
+      const image = await importInto(repository, layout.directory)
+      assert.deepEqual(await namesOf(image), [
+        'lib',
+        'lib/a',
+        'new',
+        'new/c',
+        'opt',
+        'opt/b',
+        'opt/d',
+      ])
+      const entries = await entriesOf(image)
+      const links = ['lib/a', 'opt/b', 'opt/d'].map((name) => String(entries.get(name)?.linkTarget))
+      assert.deepEqual(links, ['null', 'lib/a', 'lib/a'])
+      assert.equal(entries.get('new/c')?.sizeBytes, 'hidden later'.length)
+      assert.equal(entries.get('lib')?.mtimeNs, 1_000_000_000_000_000_000n)
+      assert.equal(entries.get('opt')?.mtimeNs, 1_100_000_000_000_000_000n)
+      await assertNothingLeft(repository)
+    })
+  })
+
+  test('importImage() of a layout makes no hard link to what lies outside or in no layer', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const layout = await makeLayout(scope)
+      const outside = join(scope.directory, 'outside')
+      await mkdir(outside)
+      await writeFile(join(outside, 'victim'), 'x')
+      const base = await layout.layer(await makeTree(scope, { evil: `->${outside}` }), ['evil'])
+      for (const target of ['evil/victim', '../../../outside/victim', 'none']) {
+        const tar = await makeTar(scope, [{ name: 'link', type: 'link', linkname: target }])
+        const upper = await layout.stored(await readFile(tar))
+        await layout.index([await layout.image([base, upper])])
+        await assert.rejects(importInto(repository, layout.directory), {
+          code: 'ERR_SI_TAR_FORMAT',
+          message: new RegExp(
+            `hard link link points to ${target}: no layer below brings that file`,
+          ),
+        })
+      }
+      assert.equal((await stat(join(outside, 'victim'))).nlink, 1)
+      await assertNothingLeft(repository)
+    })
+  })
+
+  test('importImage() leaves the rules of captures as they were, and remembers no files', async () => {
+    await withScope(async (scope) => {
+      const repository = await makeRepository(scope)
+      const tree = await makeTree(scope, { 'proc/x': 'x', 'srv/x': 'x', file: 'x' })
+      const archive = await makeTar(scope, [{ name: 'file', type: 'file' }])
+      const recapture = async (version: string, excludes: readonly string[] = []) => {
+        const source = { type: 'root', directory: tree } as const
+        const image = { name: parseImageName('web'), version: parseImageVersion(version) }
+        const how = { excludes, useDefaultExcludes: true, zstdLevel: 1, threads: 1 }
+        const options = { source, repository, ...image, ...how }
+        return namesOf((await capture(options, silentProgress, signal)).image)
+      }
+      const imported = await importInto(repository, archive, { version: 'a' })
+      assert.deepEqual((await readdir(imported.directory)).sort(), [
+        ...['image.tar.zst', 'image.torrent', 'manifest.jsonl.zst'],
+      ])
+      assert.deepEqual(await recapture('b'), ['file', 'proc', 'srv', 'srv/x'])
+      assert.deepEqual(await recapture('c', ['/srv']), ['file', 'proc'])
+      await importInto(repository, archive, { version: 'd' })
+      assert.deepEqual(await recapture('e'), ['file', 'proc'])
     })
   })
 

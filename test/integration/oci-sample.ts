@@ -10,7 +10,14 @@ export interface LayoutWriter {
   /** Stores bytes; returns their descriptor. */
   blob(bytes: Uint8Array): Promise<{ digest: string; size: number }>
   /** Packs a tree as a layer: names as GNU tar sees them below the folder, in this order. */
-  layer(tree: string, names: readonly string[], compression?: 'gzip' | 'zstd'): Promise<Layer>
+  layer(
+    tree: string,
+    names: readonly string[],
+    compression?: 'gzip' | 'zstd',
+    takenOut?: readonly string[],
+  ): Promise<Layer>
+  /** A layer that was packed already. */
+  stored(tar: Uint8Array): Promise<Layer>
   /** Stores configuration and manifest of an image; returns the manifest's descriptor. */
   image(layers: readonly Layer[], architecture?: string): Promise<object>
   /** Writes index.json. */
@@ -36,11 +43,16 @@ export async function makeLayout(scope: Scope): Promise<LayoutWriter> {
       await writeFile(join(directory, 'blobs/sha256', hex), bytes)
       return { digest: `sha256:${hex}`, size: bytes.length }
     },
-    async layer(tree, names, compression) {
+    async layer(tree, names, compression, takenOut = []) {
       const tar = ['--format=posix', '--no-recursion', '--xattrs', '-C', tree, '-c', '--', ...names]
-      const plain = await output('tar', tar)
+      const whole = await output('tar', tar)
+      const out = ['--delete', '--', ...takenOut]
+      const plain = takenOut.length > 0 ? await output('tar', out, whole) : whole
       const packed = compression === undefined ? plain : await output(compression, ['-c'], plain)
       return { descriptor: await writer.blob(packed), diffId: `sha256:${sha256(plain)}` }
+    },
+    async stored(tar) {
+      return { descriptor: await writer.blob(tar), diffId: `sha256:${sha256(tar)}` }
     },
     async image(layers, architecture = 'amd64') {
       const rootfs = { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) }
