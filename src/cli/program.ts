@@ -1,6 +1,7 @@
 // The command tree. Commands load what they need when they run, so that --help is quick.
 import { Command, CommanderError } from 'commander'
 import { createCaCommand } from './ca.ts'
+import { createClusterCommand } from './cluster.ts'
 import type { Outcome } from './command.ts'
 import { createCpimageCommand } from './cpimage.ts'
 import { createDeployCommand } from './deploy.ts'
@@ -60,6 +61,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createImportimageCommand(io, outcome),
     createRmimageCommand(io),
     createCaCommand(io),
+    createClusterCommand(io),
     createDiffimageCommand(io),
   ]
   for (const command of commands) program.addCommand(command)

@@ -11,6 +11,7 @@ apt                 the mirror that the golden client is made from
 aria2               a foreign BitTorrent client: interoperability and benchmark
 attr                setfattr: extended attributes on the golden client
 btrfs-progs         mkfs.btrfs: a file system that deploy can make
+clustershell        nodeset: reads the groups that si-cluster exports
 curl                fetches over HTTP in tests
 debootstrap         the golden client
 dosfstools          mkfs.vfat: EFI system partitions

@@ -1,0 +1,185 @@
+// si-cluster: the hosts and groups of cluster.yaml, checked, shown, taken over and handed on.
+import { readFile } from 'node:fs/promises'
+import { Option, type Command } from 'commander'
+import type { Cluster, NodeConfiguration } from '../cluster/cluster.ts'
+import { messageOf, SiError } from '../core/core.ts'
+import { jsonOption } from './arguments.ts'
+import { createCommand } from './command.ts'
+import { writeJson, type Io } from './io.ts'
+import { formatTable } from './table.ts'
+
+interface ClusterFlags {
+  readonly cluster: string
+  readonly json?: true
+}
+
+interface ExportFlags extends ClusterFlags {
+  readonly format: 'clustershell' | 'ansible'
+}
+
+export const clusterOption = () =>
+  new Option('--cluster <file>', 'hosts and groups, in YAML')
+    .env('SI_CLUSTER')
+    .default('/etc/swarmimager/cluster.yaml')
+
+export function createClusterCommand(io: Io): Command {
+  return createCommand({
+    name: 'cluster',
+    summary: 'Check and show what cluster.yaml says of hosts and groups',
+    examples: [
+      'si-cluster check                       every fault with its line',
+      'si-cluster show                        all hosts',
+      'si-cluster show node[001-016]          these',
+      'si-cluster show node001 --json         all that holds for one',
+      'si-cluster import /etc/systemimager/cluster.xml > cluster.yaml',
+      'si-cluster export --format clustershell > /etc/clustershell/groups.d/swarmimager.yaml',
+      'si-cluster export --format ansible > inventory.yaml',
+    ],
+    exitCodes: [0, 1, 2, 10],
+  })
+    .addCommand(createCheck(io))
+    .addCommand(createShow(io))
+    .addCommand(createImport(io))
+    .addCommand(createExport(io))
+}
+
+function createCheck(io: Io): Command {
+  return partCommand('check', 'Read cluster.yaml and name its faults', 'si-cluster check')
+    .addOption(jsonOption())
+    .action((flags: ClusterFlags) => runCheck(flags, io))
+}
+
+function createShow(io: Io): Command {
+  return partCommand('show', 'Show hosts and what holds for them', 'si-cluster show node[001-016]')
+    .argument('[hosts]', 'only these: names, ranges, or @GROUP')
+    .addOption(jsonOption())
+    .action((hosts: string | undefined, flags: ClusterFlags) => runShow(hosts, flags, io))
+}
+
+function createImport(io: Io): Command {
+  const example = 'si-cluster import /etc/systemimager/cluster.xml > cluster.yaml'
+  return createCommand({
+    name: 'import',
+    summary: "Make a cluster.yaml of SystemImager's cluster.xml, on standard output",
+    examples: [example],
+    exitCodes: [0, 1, 2],
+  })
+    .argument('<file>', 'the cluster.xml')
+    .action((file: string) => runImport(file, io))
+}
+
+function createExport(io: Io): Command {
+  return partCommand(
+    'export',
+    'Write the groups for other tools, on standard output',
+    'si-cluster export --format ansible > inventory.yaml',
+  )
+    .addOption(
+      new Option('--format <tool>', 'for whom')
+        .choices(['clustershell', 'ansible'])
+        .makeOptionMandatory(),
+    )
+    .action((flags: ExportFlags) => runExport(flags, io))
+}
+
+function partCommand(name: string, summary: string, example: string): Command {
+  const description = { name, summary, examples: [example], exitCodes: [0, 1, 2, 10] as const }
+  return createCommand(description).addOption(clusterOption())
+}
+
+async function runCheck(flags: ClusterFlags, io: Io): Promise<void> {
+  const { loadCluster, resolveNode } = await import('../cluster/cluster.ts')
+  const cluster = await loadCluster(flags.cluster)
+  for (const name of cluster.hosts.keys()) resolveNode(cluster, { name })
+  const [hosts, groups] = [cluster.hosts.size, cluster.groups.order.length]
+  const unreachable = [...cluster.hosts.values()].filter(
+    ({ macs, uuids }) => macs.length + uuids.length === 0,
+  )
+  if (flags.json) {
+    const withoutAddress = unreachable.map(({ name }) => name)
+    writeJson(io, { type: 'cluster', file: cluster.file, hosts, groups, withoutAddress })
+    return
+  }
+  if (unreachable.length > 0) {
+    const { foldNames } = await import('../cluster/cluster.ts')
+    const names = foldNames(unreachable.map(({ name }) => name))
+    io.stderr.write(`si-cluster: no mac and no uuid: ${names} will not be known when they boot\n`)
+  }
+  io.stdout.write(`${cluster.file}: ${hosts} hosts, ${groups} groups, no fault\n`)
+}
+
+async function runShow(hosts: string | undefined, flags: ClusterFlags, io: Io): Promise<void> {
+  const { loadCluster, resolveNode } = await import('../cluster/cluster.ts')
+  const cluster = await loadCluster(flags.cluster)
+  const names = hosts === undefined ? [...cluster.hosts.keys()] : await selectHosts(cluster, hosts)
+  const rows = names.map((name) => resolveNode(cluster, { name }))
+  if (flags.json) {
+    for (const row of rows) writeJson(io, row)
+    return
+  }
+  if (rows.length === 1 && rows[0] !== undefined) return showOne(cluster, rows[0], io)
+  const table = rows.map((row) => [
+    row.host,
+    cluster.hosts.get(row.host)?.macs[0] ?? '-',
+    row.image,
+    row.boot,
+    row.groups.join(',') || '-',
+    row.overrides.join(',') || '-',
+  ])
+  io.stdout.write(formatTable([['HOST', 'MAC', 'IMAGE', 'BOOT', 'GROUPS', 'OVERRIDES'], ...table]))
+}
+
+async function selectHosts(cluster: Cluster, text: string): Promise<readonly string[]> {
+  const { expandList, findHost } = await import('../cluster/cluster.ts')
+  if (!text.startsWith('@')) {
+    return expandList(text.toLowerCase()).map((name) => findHost(cluster, { name }).name)
+  }
+  const members = cluster.groups.members.get(text.slice(1))
+  if (members !== undefined) return [...members]
+  throw new SiError('ERR_SI_NODE_UNKNOWN', `${cluster.file} has no group "${text.slice(1)}"`, {
+    hint: `Its groups are: ${cluster.groups.order.join(', ')}`,
+  })
+}
+
+function showOne(cluster: Cluster, row: NodeConfiguration, io: Io): void {
+  const { macs = [], uuids = [] } = cluster.hosts.get(row.host) ?? {}
+  const names = (scripts: NodeConfiguration['preInstall']) => scripts.map(({ name }) => name)
+  const interfaces = (row.network?.interfaces ?? []).map(({ name, mac, addresses }) => {
+    const where = addresses === 'dhcp' ? addresses : addresses.join(' ')
+    return `${name ?? mac ?? ''} ${where}`
+  })
+  const lines: readonly (readonly [string, readonly string[]])[] = [
+    ['host', [row.host]],
+    ['mac', macs],
+    ['uuid', uuids],
+    ['image', [row.image]],
+    ['groups', row.groups],
+    ['boot', [row.boot]],
+    ['layout', [row.layout === null ? 'as on the golden client' : 'of its own']],
+    ['network', row.network === null ? ['as in the image'] : interfaces],
+    ['overrides', row.overrides],
+    ['preInstall', names(row.preInstall)],
+    ['postInstall', names(row.postInstall)],
+    ['onScriptFailure', [row.onScriptFailure]],
+    ['afterInstall', [row.afterInstall]],
+    ['parameters', Object.entries(row.parameters).map(([key, value]) => `${key}=${value}`)],
+  ]
+  const table = lines.map(([key, values]) => [key, values.join(', ') || '-'])
+  io.stdout.write(formatTable(table))
+}
+
+async function runImport(file: string, io: Io): Promise<void> {
+  const { importClusterXml } = await import('../cluster/cluster.ts')
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new SiError('ERR_SI_CONFIGURATION', `Cannot read ${file}: ${messageOf(error)}`)
+  })
+  const { yaml, notes } = importClusterXml(text, file)
+  for (const note of notes) io.stderr.write(`si-cluster: ${note}\n`)
+  io.stdout.write(yaml)
+}
+
+async function runExport(flags: ExportFlags, io: Io): Promise<void> {
+  const { loadCluster, toAnsible, toClusterShell } = await import('../cluster/cluster.ts')
+  const cluster = await loadCluster(flags.cluster)
+  io.stdout.write(flags.format === 'ansible' ? toAnsible(cluster) : toClusterShell(cluster))
+}

@@ -1,0 +1,14 @@
+// The door of cluster: which hosts there are, and what holds for each. The file: CLUSTER.md.
+export { type ClusterHost } from './hosts.ts'
+export { loadCluster, type Cluster } from './load.ts'
+export {
+  nodeAnswerSchema,
+  nodeConfigurationSchema,
+  type NodeAnswer,
+  type NodeConfiguration,
+} from './node-configuration.ts'
+export { expandList, foldNames } from './range.ts'
+export { findHost, groupsOf, OVERRIDE_PREFIX, resolveNode, type NodeQuery } from './resolve-node.ts'
+export { AFTER_INSTALL_CHOICES, BOOT_CHOICES, SCRIPT_FAILURE_CHOICES } from './settings.ts'
+export { toAnsible, toClusterShell } from './export.ts'
+export { importClusterXml, type Imported } from './import-xml.ts'
