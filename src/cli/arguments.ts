@@ -49,7 +49,7 @@ export const threadsOption = (most: number) =>
     .default(Math.min(most, availableParallelism()), `one per core, at most ${most}`)
 
 /**
- * Threads that own sockets. One carries more than 10 Gbit/s and the rest of the machine has other work, so
+ * Threads that own sockets, the one that decides among them. One carries more than 10 Gbit/s and the rest of the machine has other work, so
  * there is another for every four cores only.
  */
 export const lanesOption = (most: number) =>

@@ -44,7 +44,7 @@ export interface SwarmOptions {
   readonly localDiscovery?: boolean | undefined
   /** Connections per torrent. Default 256 for a server, 32 for a node. */
   readonly maxPeers?: number
-  /** Threads that own sockets. Default 1: sockets live on the calling thread. */
+  /** Threads that own sockets, the calling one counted. Default 1. */
   readonly lanes?: number
   /** All torrents together; unlimited when left out. */
   readonly uploadBytesPerSecond?: number | undefined

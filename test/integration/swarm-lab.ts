@@ -1,8 +1,10 @@
 // A swarm on loopback for tests: a torrent over seeded noise, seeders, getters. Everything that was
 // opened is closed by `await using`.
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -52,6 +54,8 @@ export interface SeedOptions extends Pick<SwarmOptions, 'role' | 'clock'> {
   readonly downloadBytesPerSecond: number
   /** Threads for sockets. */
   readonly lanes: number
+  /** The first of them, the network thread, has a connection already: who comes next lives on another. */
+  readonly isFirstLaneTaken: boolean
 }
 
 export interface GetOptions extends SeedOptions {
@@ -175,6 +179,9 @@ export async function startSeeder(
     uploadBytesPerSecond: options.uploadBytesPerSecond,
     onNote: (text) => notes.push(text),
   })
+  const occupant = options.isFirstLaneTaken
+    ? await occupyFirstLane(swarm, options.host ?? '127.0.0.1')
+    : undefined
   const files = await openFileStore(options.metainfo, options.directory)
   const torrent = swarm.add({
     metainfo: options.metainfo,
@@ -187,10 +194,19 @@ export async function startSeeder(
   return {
     ...{ swarm, torrent, notes, address: `127.0.0.1:${swarm.port}` },
     async [Symbol.asyncDispose]() {
+      occupant?.destroy()
       await swarm.close()
       await files.close()
     },
   }
+}
+
+/** Calls a swarm and says nothing. */
+async function occupyFirstLane({ port }: Swarm, host: string): Promise<Socket> {
+  const socket = connect({ host, port })
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  return socket
 }
 
 /** A downloader into the file `path`, which holds nothing but the torrent's bytes, pads included. */

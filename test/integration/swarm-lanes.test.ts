@@ -1,4 +1,4 @@
-// Swarms whose sockets live on threads of their own. What holds with one thread must hold here.
+// Swarms whose sockets live on several threads. What holds with one thread must hold here.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -64,7 +64,7 @@ test(
   LIMIT,
   async () => {
     await using lab = await createLab({ sizeBytes: 8_000_001, pieceLengthBytes: 2 ** 18 })
-    await using seeder = await lab.seed({ lanes: 2 })
+    await using seeder = await lab.seed({ lanes: 2, isFirstLaneTaken: true })
     await using getter = await lab.get({ lanes: 2, peers: [seeder.address] })
     await within(getter.done, 'download')
     assert.ok((await getter.file()).equals(lab.content))
@@ -99,7 +99,7 @@ test(
 
 test('lanes: getters with lanes give each other what they have', LIMIT, async () => {
   await using lab = await createLab({ sizeBytes: 16 * MIB, pieceLengthBytes: 2 ** 18 })
-  await using seeder = await lab.seed({ store: slowStore(40), lanes: 2 })
+  await using seeder = await lab.seed({ store: slowStore(40), lanes: 2, isFirstLaneTaken: true })
   await using first = await lab.get({ lanes: 2, peers: [seeder.address] })
   await using second = await lab.get({ lanes: 2, peers: [seeder.address, first.address] })
   const getters = [first, second]
@@ -145,12 +145,16 @@ test(
 
 test('lanes: IPv6 works', LIMIT, async () => {
   await using lab = await createLab({ sizeBytes: 1_000_000, pieceLengthBytes: 2 ** 16 })
-  await using seeder = await lab.seed({ host: '::1', lanes: 2 })
-  const address = `[::1]:${seeder.swarm.port}`
-  await using getter = await lab.get({ host: '::1', lanes: 2, peers: [address] })
+  const seed = () =>
+    lab.seed({ host: '::1', lanes: 2, isFirstLaneTaken: true, store: slowStore(20) })
+  await using first = await seed()
+  await using second = await seed()
+  const addresses = [first, second].map(({ swarm }) => `[::1]:${swarm.port}`)
+  await using getter = await lab.get({ host: '::1', lanes: 2, peers: addresses })
   await within(getter.done, 'download')
   assert.ok((await getter.file()).equals(lab.content))
-  assert.equal(getter.torrent.stats().peers[0]?.address, address)
+  const seen = getter.torrent.stats().peers.map(({ address }) => address)
+  assert.deepEqual(new Set(seen), new Set(addresses))
 })
 
 for (const { how, flags } of [
@@ -163,7 +167,11 @@ for (const { how, flags } of [
   test(`lanes: a client that ${how} is served`, LIMIT, async () => {
     await using lab = await createLab({ sizeBytes: 12_345_678, pieceLengthBytes: 2 ** 18 })
     await using tracker = await startTracker()
-    await using seeder = await lab.seed({ lanes: 2, trackers: [[tracker.url]] })
+    await using seeder = await lab.seed({
+      lanes: 2,
+      isFirstLaneTaken: true,
+      trackers: [[tracker.url]],
+    })
     await until(() => seeder.torrent.stats().trackerStatus.includes('announced'), 'announce')
     const torrent = join(lab.directory, 'tracked.torrent')
     const { infoBytes } = lab.metainfo
@@ -180,18 +188,19 @@ for (const { how, flags } of [
 }
 
 for (const { kills, rest } of [
-  { kills: 1, rest: 'the other goes on' },
+  { kills: 1, rest: 'the others go on' },
   { kills: 2, rest: 'the network thread goes on' },
 ]) {
   test(
-    `lanes: when ${kills} of 2 lanes dies, ${rest} and the download completes`,
+    `lanes: when ${kills} of 2 threads beside it dies, ${rest} and the download completes`,
     LIMIT,
     async () => {
       await using lab = await createLab({ sizeBytes: 16 * MIB, pieceLengthBytes: 2 ** 18 })
       await using first = await lab.seed({ store: slowStore(20) })
       await using second = await lab.seed({ store: slowStore(20) })
-      const peers = addressesOf([first, second])
-      const start = () => lab.get({ lanes: 2, peers, threads: 1 })
+      await using third = await lab.seed({ store: slowStore(20) })
+      const peers = addressesOf([first, second, third])
+      const start = () => lab.get({ lanes: 3, peers, threads: 1 })
       const [getter, threads] = await threadsOf(start)
       await using member = getter
       const lanes = threads.slice(1) // the piece worker is started first
@@ -210,11 +219,14 @@ for (const { kills, rest } of [
 test('lanes: close() ends their threads and hangs up', LIMIT, async () => {
   await using lab = await createLab({ sizeBytes: 16 * MIB, pieceLengthBytes: 2 ** 18 })
   await using seeder = await lab.seed({ store: slowStore(50) })
-  const [getter, threads] = await threadsOf(() => lab.get({ lanes: 2, peers: [seeder.address] }))
-  assert.equal(threads.length, 3)
+  await using other = await lab.seed({ store: slowStore(50) })
+  const peers = addressesOf([seeder, other])
+  const [getter, threads] = await threadsOf(() => lab.get({ lanes: 2, peers }))
+  assert.equal(threads.length, 2) // a piece worker and a lane
   await until(() => getter.torrent.stats().piecesHave > 0, 'a piece')
   const ends = threads.map((thread) => once(thread, 'exit'))
   await getter[Symbol.asyncDispose]()
   await within(Promise.all(ends), 'the end of all threads')
-  await until(() => seeder.torrent.stats().peers.length === 0, 'the end of the connection')
+  const isAlone = ({ torrent }: Member) => torrent.stats().peers.length === 0
+  await until(() => isAlone(seeder) && isAlone(other), 'the end of the connections')
 })

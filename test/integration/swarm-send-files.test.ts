@@ -268,7 +268,7 @@ for (const lanes of [1, 2]) {
         read: (...place) => inner.read(...place),
         close: () => inner.close(),
       })
-      await using seeder = await lab.seed({ lanes, store })
+      await using seeder = await lab.seed({ lanes, isFirstLaneTaken: true, store })
       await using getter = await lab.get({ lanes, peers: [seeder.address] })
       await within(getter.done, 'the download')
       assert.ok((await getter.file()).equals(lab.content))
@@ -288,7 +288,7 @@ for (const lanes of [1, 2]) {
       read: (...place) => inner.read(...place),
       close: () => inner.close(),
     })
-    await using seeder = await lab.seed({ lanes, store })
+    await using seeder = await lab.seed({ lanes, isFirstLaneTaken: true, store })
     await truncate(join(lab.seedDirectory, 'payload.bin'), 6 * MIB + 2000)
     await using late = await lab.get({ lanes, wanted: [3], peers: [seeder.address] })
     await until(() => seeder.notes.some((note) => note.includes('became shorter')), 'the note')
@@ -297,7 +297,7 @@ for (const lanes of [1, 2]) {
 
   test(`a seeder is closed while a peer reads nothing (${lanes} lanes)`, LIMIT, async () => {
     await using lab = await createLab({ sizeBytes: 16 * MIB, pieceLengthBytes: 16 * MIB })
-    const seeder = await lab.seed({ lanes })
+    const seeder = await lab.seed({ lanes, isFirstLaneTaken: true })
     const { host, port } = parseEndpoint(seeder.address)
     const socket = connect(port, host).pause()
     socket.on('error', () => {})

@@ -18,18 +18,15 @@ import { TcpConnection } from '../connection/tcp-connection.ts'
 import { type UploadBuffer } from '../pieces/upload-buffers.ts'
 import { encodeMessage, type BlockRange, type WireLimits, type WireMessage } from '../wire/wire.ts'
 
-/** Payload amid a message is told of in steps of this size, or when it is due. */
-const MOST_UNTOLD_BYTES = 2 ** 20
-
 /** What a connection needs of its lane. */
 export interface LinkSetup {
   readonly events: LinkEvents
   readonly slab: (slabId: number) => IntakeSlots | undefined
   readonly buffer: (index: number) => UploadBuffer
-  /** Payload has come; report() is to be called soon. */
+  /** Payload has come, or begins to; report() is to be called after a while. */
   readonly onUntold: () => void
-  /** Something was put into `events`. */
-  readonly onTold: () => void
+  /** Something was put into `events`, to be told at once unless it can wait for the next report(). */
+  readonly onTold: (how?: { readonly canWait: boolean }) => void
   readonly onEnded: () => void
 }
 
@@ -109,7 +106,8 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
 
   onPayloadBegin(range: BlockRange, isExpected: boolean): void {
     this.#setup.events.onPayloadBegin(range, isExpected)
-    this.#setup.onTold()
+    this.#setup.onTold({ canWait: true })
+    this.#setup.onUntold()
   }
 
   onBlocks(blocks: ReceivedBlocks): void {
@@ -127,8 +125,7 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
     this.#bytes += bytes
     this.#usedBytes += usedBytes
     this.#wastedBytes += wastedBytes
-    if (this.#bytes >= MOST_UNTOLD_BYTES) this.report()
-    else this.#setup.onUntold()
+    this.#setup.onUntold()
   }
 
   onPayloadEnd(): void {
@@ -162,6 +159,6 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
     if (this.#blocks === undefined) return
     this.#setup.events.onBlocks(this.#blocks)
     this.#blocks = undefined
-    this.#setup.onTold()
+    this.#setup.onTold({ canWait: true })
   }
 }

@@ -91,7 +91,10 @@ export class LaneSockets {
       slab: (slabId) => this.#slabs.get(slabId),
       buffer: (index) => ({ index, bytes: uploadBufferBytes(this.#data.uploads, index) }),
       onUntold: () => this.#reportSoon(link),
-      onTold: () => this.#told(link),
+      onTold: ({ canWait } = { canWait: false }) => {
+        this.#told(link)
+        if (!canWait) this.#postSoon()
+      },
       onEnded: () => {
         this.#links.delete(id)
         this.#untold.delete(link)
@@ -115,7 +118,6 @@ export class LaneSockets {
     const words = this.#batch.length - this.#toldWords
     this.#toldWords = this.#batch.length
     this.#pressure.add(link, words)
-    this.#postSoon()
   }
 
   #markSoon(): void {

@@ -81,10 +81,6 @@ export class Lane {
     return this.#isAlive
   }
 
-  get connectionCount(): number {
-    return this.#held.size
-  }
-
   adopt(connection: LaneConnection, adoption: Adoption, remoteHost: string): void {
     const id = this.#nextId++
     const { fd } = adoption

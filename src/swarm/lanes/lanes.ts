@@ -1,11 +1,11 @@
-// Sockets spread over several threads. The network thread connects and accepts, then hands the connected
-// socket to the lane that has the fewest; what it decides about the connection goes there by message.
-// Invariant: a lane that breaks down takes its own connections with it and nothing else; when none is
-// left, sockets live on the network thread again.
+// Sockets spread over several threads, of which the network thread is the first. It connects and accepts; each
+// connection then lives where the load is least: here, or on a lane, which is handed the connected socket and told
+// by message what is decided about it. Invariant: a lane that breaks down takes its own connections with it and
+// nothing else; when none is left, all that follow live here.
 import { connect, type Socket } from 'node:net'
 import { duplicate } from '../../host/host.ts'
 import { errnoOf } from '../../core/core.ts'
-import { plainAddress } from '../connection/connection.ts'
+import { plainAddress, type Connection, type Dial } from '../connection/connection.ts'
 import { Lane } from './lane.ts'
 import { LaneConnection } from './lane-connection.ts'
 import { type Adoption } from './lane-protocol.ts'
@@ -19,60 +19,91 @@ import { descriptorOf } from '../connection/socket-descriptor.ts'
 import { type UploadBuffers } from '../pieces/upload-buffers.ts'
 
 export interface LanesOptions {
-  /** Threads, at least 1. */
+  /** Network threads, this one counted; at least 2. */
   readonly count: number
   readonly uploads: UploadBuffers
   readonly onNote: (text: string) => void
 }
 
+/** What it costs the network thread to decide for a connection of a lane, as a part of having it itself. */
+const DECIDING_PART = 0.2
+
+/** A thread that connections may live on. */
+interface Place {
+  /** Undefined: the network thread. */
+  readonly lane: Lane | undefined
+  readonly connections: Set<Connection>
+}
+
 /** Starts the threads. Needs descriptors of sockets: see descriptorOf(). */
 export function createLanes(options: LanesOptions): PeerSockets {
-  const { count, uploads, onNote } = options
-  const lanes = Array.from(
-    { length: count },
-    (_, index) =>
-      new Lane({
-        lane: index + 1,
-        uploads,
-        onFault: (error) => onNote(`${error.message}; its connections are lost, the others go on`),
-      }),
-  )
-  const idlest = () =>
-    lanes
-      .filter((lane) => lane.isAlive)
-      .reduce<Lane | undefined>(
-        (a, b) => (a === undefined || b.connectionCount < a.connectionCount ? b : a),
-        undefined,
-      )
+  const lanes = startLanes(options)
+  const here: Place = { lane: undefined, connections: new Set() }
+  const elsewhere = lanes.map((lane): Place => ({ lane, connections: new Set() }))
+  const settle = (open: (lane: Lane | undefined) => Connection) => {
+    const place = idlest(here, elsewhere)
+    const connection = open(place.lane)
+    place.connections.add(connection)
+    return connection
+  }
   return {
-    dial(endpoint, owner, { clock, onConnect }) {
-      if (idlest() === undefined) return dialPeer(endpoint, owner, { clock, onConnect })
-      const socket = connect({ host: endpoint.host, port: endpoint.port }).pause()
-      const abort = () => void socket.destroy()
-      const setup = { ...endpoint, isOutgoing: true, owner, clock, abort }
-      const connection = new LaneConnection(setup)
-      const transfer = watch(socket, connection)
-      socket.once('connect', () => {
-        if (transfer(idlest())) onConnect()
-      })
-      return connection
-    },
-    accept(socket, owner, options) {
-      const lane = idlest()
-      if (lane === undefined) return acceptPeer(socket, owner, options)
-      const host = plainAddress(socket.remoteAddress) ?? 'unknown'
-      const port = socket.remotePort ?? 0
-      const abort = () => void socket.destroy()
-      const connection = new LaneConnection({
-        ...{ host, port, isOutgoing: false, owner, clock: options.clock, abort },
-      })
-      watch(socket, connection)(lane, [...options.infoHashes()])
-      return connection
-    },
+    dial: (...call) =>
+      settle((lane) => (lane === undefined ? dialPeer(...call) : dialFor(lane, ...call))),
+    accept: (...call) =>
+      settle((lane) => (lane === undefined ? acceptPeer(...call) : acceptFor(lane, ...call))),
     async close() {
       await Promise.all(lanes.map((lane) => lane.close()))
     },
   }
+}
+
+function startLanes({ count, uploads, onNote }: LanesOptions): readonly Lane[] {
+  const onFault = (error: Error) =>
+    onNote(`${error.message}; its connections are lost, the others go on`)
+  return Array.from({ length: count - 1 }, (_, at) => new Lane({ lane: at + 1, uploads, onFault }))
+}
+
+/** The network thread where all are equal: what lives there needs no messages. */
+function idlest(here: Place, elsewhere: readonly Place[]): Place {
+  let best = here
+  let bestLoad = countOpen(here)
+  for (const place of elsewhere) bestLoad += DECIDING_PART * countOpen(place)
+  for (const place of elsewhere) {
+    const load = countOpen(place)
+    if (!place.lane?.isAlive || load >= bestLoad) continue
+    best = place
+    bestLoad = load
+  }
+  return best
+}
+
+function countOpen({ connections }: Place): number {
+  for (const connection of connections) if (connection.isClosed) connections.delete(connection)
+  return connections.size
+}
+
+function dialFor(lane: Lane, ...[endpoint, owner, options]: Parameters<Dial>): Connection {
+  const socket = connect({ host: endpoint.host, port: endpoint.port }).pause()
+  const abort = () => void socket.destroy()
+  const { clock, onConnect } = options
+  const connection = new LaneConnection({ ...endpoint, isOutgoing: true, owner, clock, abort })
+  const transfer = watch(socket, connection)
+  socket.once('connect', () => {
+    if (transfer(lane)) onConnect()
+  })
+  return connection
+}
+
+function acceptFor(
+  lane: Lane,
+  ...[socket, owner, { clock, infoHashes }]: Parameters<PeerSockets['accept']>
+): Connection {
+  const host = plainAddress(socket.remoteAddress) ?? 'unknown'
+  const port = socket.remotePort ?? 0
+  const abort = () => void socket.destroy()
+  const connection = new LaneConnection({ host, port, isOutgoing: false, owner, clock, abort })
+  watch(socket, connection)(lane, [...infoHashes()])
+  return connection
 }
 
 /**
@@ -82,7 +113,7 @@ export function createLanes(options: LanesOptions): PeerSockets {
 function watch(
   socket: Socket,
   connection: LaneConnection,
-): (lane: Lane | undefined, infoHashes?: Adoption['infoHashes']) => boolean {
+): (lane: Lane, infoHashes?: Adoption['infoHashes']) => boolean {
   let isHandedOver = false
   let reason: Error | undefined
   socket.on('error', (error) => (reason ??= error))
@@ -90,7 +121,7 @@ function watch(
     if (!isHandedOver) connection.onClosed(reason)
   })
   return (lane, infoHashes) => {
-    isHandedOver = lane !== undefined && handOver(socket, connection, { lane, infoHashes })
+    isHandedOver = lane.isAlive && handOver(socket, connection, { lane, infoHashes })
     socket.destroy() // when it was handed over, the lane's descriptor keeps it open
     return isHandedOver
   }
