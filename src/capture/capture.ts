@@ -28,6 +28,7 @@ import { tarScript } from './tar-command.ts'
 import { captureError, openTarStream, type TarStream } from './tar-stream.ts'
 import { MemberStream } from './member-stream.ts'
 import { mergeTar } from './merged-tar.ts'
+import { StrayFilter } from './stray-filter.ts'
 import { openPrevious, rememberMembers, type Previous } from './previous.ts'
 
 export { DEFAULT_EXCLUDES } from './excludes.ts'
@@ -136,15 +137,16 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
     previous === undefined
       ? stream.source
       : mergeTar({ selection, ...previous, changed: new MemberStream(stream.source) })
+  const filter = new StrayFilter(source, selection, list)
   try {
-    const { header, torrent, notes } = await writeImage(source, {
+    const { header, torrent, notes } = await writeImage(filter, {
       directory: draft.directory,
       torrentName: `${work.name}-${work.version}`,
       pieceLengthBytes: work.pieceLengthBytes,
       zstdLevel: work.zstdLevel,
       threads: work.threads,
       nodeLinks: selection.nodeLinks,
-      header: () => Promise.resolve(headerFacts(work, stream)),
+      header: () => Promise.resolve(headerFacts(work, changesOf(stream, filter).changedFiles)),
       sign: work.sign,
       onProgress: followProgress(selection, progress),
       onMember: (place) => memory?.onMember(place),
@@ -152,21 +154,14 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
     })
     await memory?.close()
     await nameTrackers(draft.directory, torrent, work.trackers ?? [])
-    const { changedFiles, changedCount, unread, notes: tarNotes } = stream.messages()
-    const unnamed = changedCount - changedFiles.length
+    const { unread, notes: tarNotes } = stream.messages()
+    const { changedFiles, changedCount, changeNotes } = changesOf(stream, filter)
     return {
       header,
       changedFiles,
       takenOver: describe(previous),
-      exitedPartial: work.isPartial || stream.isPartial(),
-      notes: [
-        ...work.notes,
-        ...unread,
-        ...(await flags),
-        ...tarNotes,
-        ...notes,
-        ...(unnamed > 0 ? [`${unnamed} more files changed while they were read`] : []),
-      ],
+      exitedPartial: work.isPartial || stream.isPartial() || changedCount > 0,
+      notes: [...work.notes, ...unread, ...(await flags), ...tarNotes, ...notes, ...changeNotes],
     }
   } catch (error) {
     throw explainFailure(error, work)
@@ -175,6 +170,19 @@ async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSi
     await Promise.all([stream.close(), flags])
     await memory?.close().catch(() => {}) // that failed above, or after something worse
   }
+}
+
+/** What was no longer as listed when it was archived; complete at the end of the stream. */
+function changesOf(stream: TarStream, filter: StrayFilter) {
+  const said = stream.messages()
+  const changedFiles = [...new Set([...said.changedFiles, ...filter.changedFiles])]
+  const changedCount = said.changedCount + filter.changedCount
+  const unnamed = changedCount - said.changedFiles.length - filter.changedFiles.length
+  const changeNotes = [
+    ...filter.notes,
+    ...(unnamed > 0 ? [`${unnamed} more files changed while they were read`] : []),
+  ]
+  return { changedFiles, changedCount, changeNotes }
 }
 
 /** undefined when there is nothing to be taken over. */
@@ -221,7 +229,7 @@ function explainFailure(error: unknown, work: CaptureWork): unknown {
   })
 }
 
-function headerFacts(work: CaptureWork, stream: TarStream) {
+function headerFacts(work: CaptureWork, changedFiles: readonly string[]) {
   const { plan } = work
   return {
     name: work.name,
@@ -233,7 +241,7 @@ function headerFacts(work: CaptureWork, stream: TarStream) {
     fstab: plan.fstab,
     excludes: plan.excludes,
     ...(work.keptRules === undefined ? {} : { keptRules: work.keptRules }),
-    changedFiles: stream.messages().changedFiles,
+    changedFiles,
   }
 }
 

@@ -7,7 +7,7 @@ import type { Selection } from './selection.ts'
 import type { Unchanged } from './unchanged.ts'
 
 /** GNU tar pads an archive to whole records of this size (--blocking-factor 20). */
-const RECORD_BYTES = 10_240
+export const RECORD_BYTES = 10_240
 const END_BYTES = 1024
 
 export interface MergedTarOptions {

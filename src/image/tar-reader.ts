@@ -65,6 +65,11 @@ export class TarReader {
     return this.#tarOffset
   }
 
+  /** Where the member begins whose headers are not complete yet; `tarOffset` when there is none. */
+  get undecidedFrom(): number {
+    return this.#memberStart >= 0 ? this.#memberStart : this.#tarOffset - this.#keptBytes
+  }
+
   /** Takes the next bytes of the stream, cut anywhere; nothing of `bytes` is kept by reference. */
   push(bytes: Uint8Array): void {
     const input = asBuffer(bytes)

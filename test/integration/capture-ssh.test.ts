@@ -7,6 +7,7 @@ import { after, before, describe, test, type TestContext } from 'node:test'
 import { capture, type CaptureOptions, type CaptureSource } from '../../src/capture/capture.ts'
 import { silentProgress, SiError } from '../../src/core/core.ts'
 import { run } from '../../src/host/host.ts'
+import { verifyImage } from '../../src/image/image.ts'
 import {
   openRepository,
   parseImageName,
@@ -111,6 +112,37 @@ describe('capture over ssh', { skip }, () => {
     const names = (await listEntries(report.image.packPath)).join('\n')
     assert.match(names, /^\.\/etc\/fstab$/m)
     assert.doesNotMatch(names, /folder|gone/)
+  })
+
+  test('capture() leaves out what lies behind a link that was a directory when it was listed', async (t) => {
+    await mkdir(join(golden.tree, 'outside'))
+    await mkdir(join(golden.tree, 'folder/sub'), { recursive: true })
+    await mkdir(join(golden.tree, 'outside/sub'))
+    for (const name of ['folder/file', 'outside/file', 'folder/sub/file', 'outside/sub/file'])
+      await writeFile(join(golden.tree, name), name)
+    await writeFile(join(golden.tree, 'was-file'), 'x')
+    t.after(() => run('sh', ['-c', 'cd "$1" && rm -r folder outside was-file', 'sh', golden.tree]))
+    const swap = 'rm -r /folder /was-file; ln -s outside /folder; mkdir /was-file'
+    await replaceTar(t, `[ "$1" = --version ] || { ${swap}; }; exec /bin/real/tar "$@"`)
+    const report = await captureSsh(await newRepository(scope))
+    assert.equal(report.exitedPartial, true)
+    const behind = '/folder/file /folder/sub /folder/sub/file'
+    // tar takes what it read through the link already for a further name of that.
+    const linked = '/outside/file /outside/sub/file'
+    const changed = `/folder ${behind} ${linked} /was-file`.split(' ')
+    assert.deepEqual(report.changedFiles, changed)
+    assert.deepEqual(report.header.changedFiles, changed)
+    assert.deepEqual(report.notes, [
+      `Not captured, because their directory became something else meanwhile: ${behind}`,
+      `Not captured, because tar had read them by the names of those already: ${linked}`,
+    ])
+    const names = await listEntries(report.image.packPath)
+    assert.deepEqual(
+      names.filter((name) => /folder|outside|was-file/.test(name)),
+      ['./folder', './outside/', './outside/sub/', './was-file/'],
+    )
+    const { faults, pieceFaults } = await verifyImage(report.image.directory, { threads: 1 })
+    assert.deepEqual([...faults, ...pieceFaults], [])
   })
 
   test('capture() names what cannot be read and makes an image of the rest', async (t) => {

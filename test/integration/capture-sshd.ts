@@ -35,6 +35,8 @@ const PROGRAMS = [
   'test',
   'touch',
   'rm',
+  'ln',
+  'mkdir',
 ]
 const DEADLINE_MS = 10_000
 
