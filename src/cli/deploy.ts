@@ -16,7 +16,9 @@ import {
   uploadLimitOption,
 } from './arguments.ts'
 import { createCommandProgress } from './command-progress.ts'
-import { createCommand } from './command.ts'
+import { createCommand, type Outcome } from './command.ts'
+import { EXIT_PARTIAL } from './exit-code.ts'
+import { finishFrom, finishOptions, type FinishFlags } from './finish-arguments.ts'
 import {
   parseExpectation,
   trustFrom,
@@ -33,7 +35,7 @@ const MOST_THREADS = 4
 /** Four carry 40 Gbit/s: more than the workers above can take in. */
 const MOST_LANES = 4
 
-interface DeployFlags extends TrustFlags {
+interface DeployFlags extends TrustFlags, FinishFlags {
   readonly expect?: ExpectedImage
   readonly torrent: string
   readonly root?: string
@@ -57,17 +59,18 @@ interface DeployFlags extends TrustFlags {
   readonly json?: true
 }
 
-export function createDeployCommand(io: Io): Command {
+export function createDeployCommand(io: Io, outcome: Outcome): Command {
   const command = createCommand({
     name: 'deploy',
     summary: 'Put an image on this machine through the swarm',
     examples: [
       'si-deploy --torrent http://server:8080/images/golden01/img.torrent --disk /dev/sda --dry-run',
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --seed-for 10m',
+      'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --host-name node01 --network dhcp',
       'si-deploy --torrent img.torrent --root /mnt/target --trust ca.pem --expect golden01/20261122-160000',
       'si-deploy --torrent img.torrent --root /mnt/target --web-seed http://mirror/images/golden01/latest',
     ],
-    exitCodes: [0, 1, 2, 12, 13, 14, 130],
+    exitCodes: [0, 1, 2, 3, 12, 13, 14, 130],
   })
     .requiredOption('-t, --torrent <file>', 'the torrent of the image: a path or an http URL')
     .option('--disk <device>', 'erase this disk, partition it as the golden client, and fill it')
@@ -111,16 +114,23 @@ export function createDeployCommand(io: Io): Command {
     .addOption(threadsOption(MOST_THREADS))
     .addOption(lanesOption(MOST_LANES))
     .addOption(jsonOption())
-  return withOptions(command, trustOptions()).action((flags: DeployFlags) => runDeploy(flags, io))
+  return withOptions(command, [...finishOptions(), ...trustOptions()]).action(
+    async (flags: DeployFlags) => {
+      const isWhole = await runDeploy(flags, io)
+      if (!isWhole) outcome.exitCode = EXIT_PARTIAL
+    },
+  )
 }
 
-async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
+/** Whether nothing was left out. */
+async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
   const { deploy, formatPlan } = await import('../deploy/deploy.ts')
   const progress = createCommandProgress(io, { command: 'si-deploy', json: flags.json === true })
   const options: DeployOptions = {
     torrent: flags.torrent,
     trust: await trustFrom(flags),
     expect: flags.expect,
+    finish: await finishFrom(flags),
     target: toTarget(flags),
     trackers: flags.tracker,
     peers: flags.peer,
@@ -139,7 +149,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
     downloadBytesPerSecond: flags.downloadLimit,
   }
   try {
-    await deploy(
+    const { leftOut } = await deploy(
       options,
       {
         progress,
@@ -155,6 +165,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<void> {
       },
       io.signal,
     )
+    return leftOut.length === 0
   } finally {
     progress.end()
   }
@@ -198,7 +209,7 @@ function printReport(report: DeployReport, flags: DeployFlags, io: Io): void {
     writeJson(io, { type: 'report', ...report, durationMs: Math.round(report.durationMs) })
     return
   }
-  for (const note of report.notes) io.stderr.write(`si-deploy: ${note}\n`)
+  for (const note of [...report.notes, ...report.leftOut]) io.stderr.write(`si-deploy: ${note}\n`)
   const { image, durationMs, contentBytes, fromServerBytes, fromPeersBytes, signedBy } = report
   const signature = signedBy === null ? 'unsigned' : `signed by ${signedBy}`
   io.stdout.write(

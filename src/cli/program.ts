@@ -51,7 +51,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
   const commands = [
     createGetimageCommand(io, outcome),
     createServerCommand(io),
-    createDeployCommand(io),
+    createDeployCommand(io, outcome),
     createSeedCommand(io),
     createLsimageCommand(io, outcome),
     createCpimageCommand(io),

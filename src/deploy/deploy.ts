@@ -10,13 +10,15 @@ import {
   throwIfAborted,
   type Progress,
 } from '../core/core.ts'
-import { readMemoryAvailable } from '../host/host.ts'
+import { readFirmware, readMemoryAvailable } from '../host/host.ts'
 import { createLossCounters, describeLosses } from './attribute-loss.ts'
 import { openDirectoryTarget } from './directory-target.ts'
 import { openDiskTarget } from './disks/disk-target.ts'
 import { startDownload, type Download } from './download.ts'
 import { fetchTrusted, refuseUnsigned } from './fetch-trusted.ts'
 import { fillTree } from './fill-tree.ts'
+import { planFinish, type FinishPlan } from './finish/finish-plan.ts'
+import { finishTarget, type FinishReport } from './finish/finish.ts'
 import { loadTorrent } from './load-torrent.ts'
 import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
 import { showProgress } from './show-progress.ts'
@@ -26,6 +28,9 @@ import type { ManifestTables } from './worker-protocol.ts'
 
 export { loadTorrent } from './load-torrent.ts'
 export type { DeployIo, DeployOptions, DeployReport, ExpectedImage } from './options.ts'
+export { FIRMWARE_CHOICES, type FirmwareChoice } from './finish/firmware.ts'
+export { PLAIN_FINISH, type FinishChoices } from './finish/finish-plan.ts'
+export { parseHostName } from './finish/host-name.ts'
 export {
   networkSchema,
   type NetworkConfiguration,
@@ -78,16 +83,18 @@ export async function deploy(
     const { header } = tables.manifest
     const { spillBytes } = download
     const facts = { header, table: tables.table, infoHash, pieceCount, spillBytes }
+    const finish = planFinishing(options, facts)
     target = await openTarget(options, facts, signal)
-    await io.confirm(target.plan)
+    await io.confirm({ ...target.plan, finishing: finish?.steps ?? [] })
     const { notes } = target.plan
     const signedBy = verdict.signer
-    const summary = { download, tables, startMs, signedBy, notes, resumedPieces: 0 }
+    const summary = { download, tables, startMs, signedBy, notes, ...NOTHING_FINISHED }
     if (options.dryRun) return createReport(summary)
     progress.update({ phase: 'preparing', doneBytes: 0, totalBytes: undefined })
     const prepared = await target.prepare(signal)
     const report = await fill({
-      ...{ prepared, summary, progress, signal },
+      ...{ prepared, summary, progress, signal, finish },
+      choices: options.finish,
       withoutDevices: options.withoutDevices === true,
     }).catch((error: unknown) => {
       throw sayHowToGoOn(error, signal)
@@ -107,9 +114,15 @@ interface Summary {
   readonly signedBy: string | null
   readonly notes: readonly string[]
   readonly resumedPieces: number
+  readonly finishing: FinishReport['steps']
+  readonly leftOut: readonly string[]
 }
 
+const NOTHING_FINISHED = { resumedPieces: 0, finishing: [], leftOut: [] }
+
 interface FillContext {
+  readonly finish: FinishPlan | null
+  readonly choices: DeployOptions['finish']
   readonly withoutDevices: boolean
   readonly prepared: PreparedTarget
   readonly summary: Summary
@@ -117,24 +130,44 @@ interface FillContext {
   readonly signal: AbortSignal
 }
 
-async function fill({
-  prepared,
-  summary,
-  progress,
-  signal,
-  withoutDevices,
-}: FillContext): Promise<DeployReport> {
+async function fill(context: FillContext): Promise<DeployReport> {
+  const { prepared, summary, progress, signal, withoutDevices } = context
   const { download, tables } = summary
   const losses = createLossCounters()
-  const how = { download, tables, prepared, losses, withoutDevices, progress, signal }
+  let finished: FinishReport = { steps: [], notes: [], leftOut: [] }
+  const finish = async () => {
+    finished = await finishMachine(context)
+  }
+  const how = { download, tables, prepared, losses, withoutDevices, finish, progress, signal }
   const resumed = await fillTree(how)
   const devices = withoutDevices ? findDevices(tables.table).size : 0
   const notes = [
     ...summary.notes,
     ...(devices > 0 ? [`${devices} device nodes are left out, as --no-devices says`] : []),
     ...describeLosses(losses),
+    ...finished.notes,
   ]
-  return createReport({ ...summary, notes, resumedPieces: resumed.pieces })
+  const { steps: finishing, leftOut } = finished
+  return createReport({ ...summary, notes, resumedPieces: resumed.pieces, finishing, leftOut })
+}
+
+function planFinishing(options: DeployOptions, { header, table }: ImageFacts): FinishPlan | null {
+  const { finish: choices, target } = options
+  if (choices === null) return null
+  const machine = readFirmware()
+  return planFinish({ choices, imageName: header.name, table, target: target.type, machine })
+}
+
+async function finishMachine(context: FillContext): Promise<FinishReport> {
+  const { prepared, summary, finish, choices, progress, signal } = context
+  if (finish === null || choices === null) return { steps: [], notes: [], leftOut: [] }
+  const { directory, storage } = prepared
+  const { header } = summary.tables.manifest
+  const { firmware } = finish
+  const { initramfs, hostName, network } = choices
+  const identity = { hostName, network }
+  const options = { directory, storage, header, firmware, initramfs, identity }
+  return await finishTarget(options, progress, signal)
 }
 
 function createReport(summary: Summary): DeployReport {
@@ -143,10 +176,11 @@ function createReport(summary: Summary): DeployReport {
   const { name, version, contentBytes, packBytes, entryCount } = header
   const { fromServerBytes, fromPeersBytes, wastedBytes, badPieces } = stats
   const durationMs = performance.now() - summary.startMs
-  const { resumedPieces, signedBy, notes } = summary
+  const { resumedPieces, signedBy, notes, finishing, leftOut } = summary
   return {
     ...{ image: { name, version }, durationMs, contentBytes, packBytes, fileCount: entryCount },
     ...{ fromServerBytes, fromPeersBytes, wastedBytes, badPieces, resumedPieces, signedBy, notes },
+    ...{ finishing, leftOut },
   }
 }
 

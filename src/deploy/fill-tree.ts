@@ -16,6 +16,8 @@ export interface FillOptions {
   /** What the target cannot keep, see createLossCounters(). */
   readonly losses: Uint32Array
   readonly withoutDevices: boolean
+  /** Called when the tree is complete and on the disk; an error leaves the journal, so that it is called again. */
+  readonly finish: () => Promise<void>
   readonly progress: Progress
   readonly signal: AbortSignal
 }
@@ -43,6 +45,10 @@ export async function fillTree(options: FillOptions): Promise<Resumed> {
     signal.throwIfAborted()
     progress.update({ phase: 'finishing', doneBytes: 0, totalBytes: undefined })
     await download.runTask('finishTree', null)
+    progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
+    await recorder.sync()
+    await download.runTask('finishRoot', null) // programs without privileges may look around from now on
+    await options.finish()
     progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
     await recorder.sync()
     await journal.remove()

@@ -1,6 +1,8 @@
 // What a deployment is asked to do, and what it reports.
 import type { Progress } from '../core/core.ts'
 import type { Trust } from '../pki/pki.ts'
+import type { FinishChoices } from './finish/finish-plan.ts'
+import type { FinishReport } from './finish/finish.ts'
 import type { DeployPlan } from './plan.ts'
 
 export interface DeployOptions {
@@ -30,6 +32,8 @@ export interface DeployOptions {
   readonly seedForMs: number
   /** Leave out device nodes and hard links to them. */
   readonly withoutDevices?: boolean
+  /** How the tree becomes a machine of its own; null: it stays as it is in the image. */
+  readonly finish: FinishChoices | null
   /** Plan, and stop before anything is written. */
   readonly dryRun: boolean
   /** Worker threads, at least 1. */
@@ -74,4 +78,7 @@ export interface DeployReport {
   /** Name of the signer; null when nobody vouches for the image. */
   readonly signedBy: string | null
   readonly notes: readonly string[]
+  readonly finishing: FinishReport['steps']
+  /** What the machine needs or was asked for, and does not have; empty as a rule. */
+  readonly leftOut: readonly string[]
 }

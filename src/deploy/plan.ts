@@ -51,6 +51,8 @@ export interface DiskPlan {
   /** In the order of the disk. */
   readonly partitions: readonly PlannedPartition[]
   readonly notes: readonly string[]
+  /** What is done when the tree is complete. */
+  readonly finishing?: readonly string[]
 }
 
 export interface DirectoryPlan {
@@ -60,6 +62,8 @@ export interface DirectoryPlan {
   readonly freeBytes: number
   readonly resumes: boolean
   readonly notes: readonly string[]
+  /** What is done when the tree is complete. */
+  readonly finishing?: readonly string[]
 }
 
 export type DeployPlan = DiskPlan | DirectoryPlan
@@ -78,6 +82,8 @@ export function formatPlan(plan: DeployPlan): string {
     lines.push(`Create on ${plan.device} (${formatSize(plan.diskBytes)}, GPT):`)
     lines.push(...plan.partitions.map(formatPartition))
   }
+  const { finishing = [] } = plan
+  if (finishing.length > 0) lines.push('Then:', ...finishing.map((step) => `  ${step}`))
   return [...lines, ...plan.notes.map((note) => `Note: ${note}`)].join('\n')
 }
 

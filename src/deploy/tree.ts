@@ -123,8 +123,10 @@ function finishFile(path: Buffer, entry: number, options: FinishOptions): void {
   const flags = O_WRONLY | O_NOFOLLOW | (sizeBytes === 0 || isHole ? O_CREAT : 0)
   const fd = openSync(path, flags, FILE_MODE)
   try {
-    if (isHole) ftruncateSync(fd, sizeBytes)
-    if (fstatSync(fd).size !== sizeBytes) throw unexpectedObject(path)
+    const { size } = fstatSync(fd)
+    // A finishing that was interrupted has made some files longer; all that the image has of them is there.
+    if (isHole || size > sizeBytes) ftruncateSync(fd, sizeBytes)
+    else if (size < sizeBytes) throw unexpectedObject(path)
     setFileMetadata(fd, { table, entry }, noteLoss)
     isFinished[entry] = 1
   } finally {

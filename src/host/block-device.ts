@@ -186,7 +186,7 @@ export async function canDiscard(partition: string): Promise<boolean> {
 }
 
 /** st_rdev → `major:minor` (gnu_dev_major(3)). */
-function formatDeviceNumber(rdev: number): string {
+export function formatDeviceNumber(rdev: number): string {
   const value = BigInt(rdev)
   const major = ((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xfffff000n)
   const minor = (value & 0xffn) | ((value >> 12n) & 0xffffff00n)

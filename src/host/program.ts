@@ -10,6 +10,8 @@ export interface RunOptions {
   readonly cwd?: string
   /** Exit statuses that are no failure; [0] when left out. */
   readonly okExitCodes?: readonly number[]
+  /** What an aborted `signal` sends to the program; SIGTERM when left out. */
+  readonly killWith?: NodeJS.Signals
 }
 
 export interface RunResult {
@@ -35,6 +37,7 @@ export async function run(
     signal: options.signal,
     env: options.env,
     cwd: options.cwd,
+    killWith: options.killWith,
   })
   const stdout: Buffer[] = []
   child.process.stdout?.on('data', (data: Buffer) => stdout.push(data))
@@ -52,6 +55,7 @@ export interface StartOptions {
   readonly signal?: AbortSignal | undefined
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly cwd?: string | undefined
+  readonly killWith?: NodeJS.Signals | undefined
 }
 
 export interface StartedProgram {
@@ -62,7 +66,7 @@ export interface StartedProgram {
 
 /**
  * Starts a program whose output is streamed. `exitCode` is 128 + signal number after a signal, as in
- * a shell. An aborted signal sends SIGTERM and rejects `exited` with ERR_SI_ABORTED.
+ * a shell. An aborted signal sends SIGTERM (or `killWith`) and rejects `exited` with ERR_SI_ABORTED.
  */
 export function start(
   program: string,
@@ -80,7 +84,7 @@ export function start(
     stderr = (stderr + text).slice(-STDERR_KEPT_BYTES)
   })
   const { signal } = options
-  const onAbort = () => child.kill('SIGTERM')
+  const onAbort = () => child.kill(options.killWith ?? 'SIGTERM')
   signal?.addEventListener('abort', onAbort, { once: true })
   const exited = new Promise<{ exitCode: number; stderr: string }>((resolve, reject) => {
     child.on('error', (error) => reject(startFailed(program, error)))

@@ -2,6 +2,7 @@
 // gateways and name servers are addresses, names of interfaces are such as Linux takes.
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { closedObject } from '../../config/config.ts'
 
 export interface NetworkInterface {
   /** Of the kernel, such as eth0; needed unless `mac` is given. */
@@ -39,19 +40,17 @@ const domain = z
   .string()
   .regex(/^[a-z0-9_]([\w-]*[a-z0-9_])?(\.[a-z0-9_]([\w-]*[a-z0-9_])?)*\.?$/i, 'is no domain')
 
-const interfaceSchema = z
-  .strictObject({
-    name: interfaceName.optional(),
-    mac: macAddress.optional(),
-    addresses: z.union([z.literal('dhcp'), z.array(addressWithPrefix).min(1)]),
-    gateway: address.optional(),
-    nameServers: z.array(address).default([]),
-    searchDomains: z.array(domain).default([]),
-  })
-  .refine(({ name, mac }) => name !== undefined || mac !== undefined, 'needs a name or a mac')
+const interfaceSchema = closedObject({
+  name: interfaceName.optional(),
+  mac: macAddress.optional(),
+  addresses: z.union([z.literal('dhcp'), z.array(addressWithPrefix).min(1)]),
+  gateway: address.optional(),
+  nameServers: z.array(address).default([]),
+  searchDomains: z.array(domain).default([]),
+}).refine(({ name, mac }) => name !== undefined || mac !== undefined, 'needs a name or a mac')
 
 /** Fills in what may be left out. */
-export const networkSchema: z.ZodType<NetworkConfiguration> = z.strictObject({
+export const networkSchema: z.ZodType<NetworkConfiguration> = closedObject({
   interfaces: z.array(interfaceSchema).min(1),
 })
 
