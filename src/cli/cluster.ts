@@ -4,6 +4,7 @@ import { Option, type Command } from 'commander'
 import type { Cluster, NodeConfiguration } from '../cluster/cluster.ts'
 import { messageOf, SiError } from '../core/core.ts'
 import { jsonOption } from './arguments.ts'
+import { clusterOption, selectHosts } from './cluster-arguments.ts'
 import { createCommand } from './command.ts'
 import { writeJson, type Io } from './io.ts'
 import { formatTable } from './table.ts'
@@ -16,11 +17,6 @@ interface ClusterFlags {
 interface ExportFlags extends ClusterFlags {
   readonly format: 'clustershell' | 'ansible'
 }
-
-export const clusterOption = () =>
-  new Option('--cluster <file>', 'hosts and groups, in YAML')
-    .env('SI_CLUSTER')
-    .default('/etc/swarmimager/cluster.yaml')
 
 export function createClusterCommand(io: Io): Command {
   return createCommand({
@@ -111,7 +107,7 @@ async function runCheck(flags: ClusterFlags, io: Io): Promise<void> {
 async function runShow(hosts: string | undefined, flags: ClusterFlags, io: Io): Promise<void> {
   const { loadCluster, resolveNode } = await import('../cluster/cluster.ts')
   const cluster = await loadCluster(flags.cluster)
-  const names = hosts === undefined ? [...cluster.hosts.keys()] : await selectHosts(cluster, hosts)
+  const names = await selectHosts(cluster, hosts)
   const rows = names.map((name) => resolveNode(cluster, { name }))
   if (flags.json) {
     for (const row of rows) writeJson(io, row)
@@ -127,18 +123,6 @@ async function runShow(hosts: string | undefined, flags: ClusterFlags, io: Io): 
     row.overrides.join(',') || '-',
   ])
   io.stdout.write(formatTable([['HOST', 'MAC', 'IMAGE', 'BOOT', 'GROUPS', 'OVERRIDES'], ...table]))
-}
-
-async function selectHosts(cluster: Cluster, text: string): Promise<readonly string[]> {
-  const { expandList, findHost } = await import('../cluster/cluster.ts')
-  if (!text.startsWith('@')) {
-    return expandList(text.toLowerCase()).map((name) => findHost(cluster, { name }).name)
-  }
-  const members = cluster.groups.members.get(text.slice(1))
-  if (members !== undefined) return [...members]
-  throw new SiError('ERR_SI_NODE_UNKNOWN', `${cluster.file} has no group "${text.slice(1)}"`, {
-    hint: `Its groups are: ${cluster.groups.order.join(', ')}`,
-  })
 }
 
 function showOne(cluster: Cluster, row: NodeConfiguration, io: Io): void {

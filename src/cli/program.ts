@@ -12,6 +12,7 @@ import { createImportimageCommand } from './importimage.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
 import { createMvimageCommand } from './mvimage.ts'
+import { createNetbootCommand } from './netboot.ts'
 import { createRmimageCommand } from './rmimage.ts'
 import { createSeedCommand } from './seed.ts'
 import { createServerCommand } from './server.ts'
@@ -62,6 +63,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createRmimageCommand(io),
     createCaCommand(io),
     createClusterCommand(io),
+    createNetbootCommand(io),
     createDiffimageCommand(io),
   ]
   for (const command of commands) program.addCommand(command)

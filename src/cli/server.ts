@@ -1,4 +1,5 @@
 // si-server: tracker, seeder of every image in the repository, and HTTP, in the foreground.
+import { messageOf } from '../core/core.ts'
 import {
   jsonOption,
   lanesOption,
@@ -8,16 +9,21 @@ import {
   repositoryOption,
   uploadLimitOption,
 } from './arguments.ts'
+import { clusterOption } from './cluster-arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
+import { nodesDirectory, nodesOption } from './netboot.ts'
 import { createServerInit } from './server-init.ts'
-import { pkiOption } from './trust-arguments.ts'
+import { pkiOption, signerFrom } from './trust-arguments.ts'
 import type { Io } from './io.ts'
+import type { Log, ServerOptions } from '../server/server.ts'
 import { Option, type Command } from 'commander'
 
 interface ServerFlags {
   readonly repository: string
   readonly pki: string
+  readonly cluster: string
+  readonly nodes?: string
   readonly host: string
   readonly httpPort: number
   readonly peerPort: number
@@ -55,6 +61,8 @@ export function createServerCommand(io: Io): Command {
     .addOption(localDiscoveryOption())
     .addOption(lanesOption(MOST_SEEDING_LANES))
     .addOption(pkiOption())
+    .addOption(clusterOption())
+    .addOption(nodesOption())
     .addOption(jsonOption())
     .enablePositionalOptions() // `--json` behind `init` is an option of init
     .addCommand(createServerInit(io))
@@ -70,6 +78,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
     {
       repository: await openRepository(flags.repository),
       pkiDirectory: flags.pki,
+      nodes: await nodesFrom(flags, log),
       host,
       httpPort: flags.httpPort,
       peerPort: flags.peerPort,
@@ -88,4 +97,17 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
   )
   await untilInterrupted(io.signal)
   await server.close()
+}
+
+async function nodesFrom(flags: ServerFlags, log: Log): Promise<ServerOptions['nodes']> {
+  const { openClusterSource, openNodeStore } = await import('../cluster/cluster.ts')
+  const cluster = openClusterSource(flags.cluster, (message) => log.warn({}, message))
+  const signer = await signerFrom({ pki: flags.pki, sign: true }).catch((error: unknown) => {
+    log.warn({}, messageOf(error))
+    return undefined
+  })
+  if (signer === undefined && (await cluster.current()) !== undefined) {
+    log.warn({}, 'what nodes are told is not signed, and they will not run scripts of cluster.yaml')
+  }
+  return { cluster, store: openNodeStore(nodesDirectory(flags)), signer }
 }

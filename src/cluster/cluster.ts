@@ -8,7 +8,23 @@ export {
   type NodeConfiguration,
 } from './node-configuration.ts'
 export { expandList, foldNames } from './range.ts'
-export { findHost, groupsOf, OVERRIDE_PREFIX, resolveNode, type NodeQuery } from './resolve-node.ts'
+export {
+  findHost,
+  OVERRIDE_PREFIX,
+  resolveNode,
+  settingsOf,
+  type NodeQuery,
+} from './resolve-node.ts'
 export { AFTER_INSTALL_CHOICES, BOOT_CHOICES, SCRIPT_FAILURE_CHOICES } from './settings.ts'
 export { toAnsible, toClusterShell } from './export.ts'
 export { importClusterXml, type Imported } from './import-xml.ts'
+export { openClusterSource, type ClusterSource } from './cluster-source.ts'
+export {
+  DONE_PHASE,
+  isDone,
+  reportSchema,
+  type KeptReport,
+  type NodeReport,
+} from './node-report.ts'
+export { openNodeStore, type BootChoice, type NodeStore } from './node-store.ts'
+export { openAnswer, SIGNATURE_HEADER, type SignedAnswer } from './signed-answer.ts'

@@ -33,7 +33,9 @@ export const nodeAnswerSchema = nodeConfigurationSchema.extend({
   /** null: the server has no such image. */
   torrent: z.string().nullable(),
   /** As `overrides`, one each. */
-  overrideTorrents: z.array(z.string()),
+  overrideTorrents: z.array(z.string().nullable()),
+  /** As in the question. */
+  nonce: z.string(),
 })
 
 export type NodeAnswer = z.infer<typeof nodeAnswerSchema>

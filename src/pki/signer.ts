@@ -17,6 +17,8 @@ export interface Signer {
   readonly name: string
   /** A detached signature of the file's content, DER. */
   sign(path: string): Promise<Buffer>
+  /** Likewise of bytes. */
+  signBytes(bytes: Uint8Array): Buffer
 }
 
 export interface SignerFiles {
@@ -46,12 +48,14 @@ export async function loadSigner(files: SignerFiles, clock = systemClock): Promi
   }
   const between = others.filter(({ subjectKey, issuerKey }) => subjectKey !== issuerKey)
   const name = own.identities.find(({ role }) => role === 'signer')?.name ?? own.subject
+  const algorithm = digestAlgorithmFor(key)
+  const certificates = [own, ...between] as const
+  const signDigest = (digest: Buffer) =>
+    makeSignature({ key, certificates, digest, now: clock.now() })
   return {
     name,
-    async sign(path) {
-      const digest = await hashFile(path, digestAlgorithmFor(key))
-      return makeSignature({ key, certificates: [own, ...between], digest, now: clock.now() })
-    },
+    sign: async (path) => signDigest(await hashFile(path, algorithm)),
+    signBytes: (bytes) => signDigest(createHash(algorithm).update(bytes).digest()),
   }
 }
 

@@ -1,9 +1,9 @@
 // The HTTP side of the image server: tracker, torrents, the list of images. Invariant: names in URLs
-// pass the repository's parsers before they touch a path. Everything is read-only.
+// pass the repository's parsers before they touch a path. Everything but what nodes tell is read-only.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { errnoOf, isSiError } from '../core/core.ts'
+import { errnoOf, isSiError, type ErrorCode, type SiError } from '../core/core.ts'
 import {
   parseImageName,
   parseImageVersion,
@@ -13,6 +13,7 @@ import {
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
 import type { Tracker } from '../tracker/tracker.ts'
 import { renderIndex, type ImageStatus } from './image-index.ts'
+import { addNodeRoutes, type NodeApiOptions } from './node-api.ts'
 
 export interface HttpOptions {
   readonly repository: Repository
@@ -21,6 +22,8 @@ export interface HttpOptions {
   readonly announceUrl?: string | undefined
   readonly status: () => readonly ImageStatus[]
   readonly pkiDirectory: string | undefined
+  /** What nodes ask and tell; undefined: nothing. */
+  readonly nodes?: Omit<NodeApiOptions, 'repository' | 'baseUrl'> | undefined
 }
 
 export function createHttp(options: HttpOptions): FastifyInstance {
@@ -43,6 +46,10 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   app.get<{ Params: ImageParams }>('/images/:name/:version/img.torrent', (request, reply) =>
     sendTorrent(request, reply, options),
   )
+  if (options.nodes !== undefined) {
+    const baseUrl = (request: FastifyRequest) => `${request.protocol}://${addressedHost(request)}`
+    addNodeRoutes(app, { ...options.nodes, repository: options.repository, baseUrl })
+  }
   const { pkiDirectory } = options
   if (pkiDirectory !== undefined) {
     // For people, who compare the fingerprint: no command of ours trusts what it gets from here.
@@ -103,14 +110,22 @@ function addressedHost(request: FastifyRequest): string {
   return `${address.includes(':') ? `[${address}]` : address}:${localPort}`
 }
 
+/** What a client did, or asked for, wrongly; all else is a fault of ours. */
+const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ERR_SI_IMAGE_NOT_FOUND: 404,
+  ERR_SI_NODE_UNKNOWN: 404,
+  ERR_SI_IMAGE_NAME: 400,
+  ERR_SI_REQUEST: 400,
+  ERR_SI_FORBIDDEN: 403,
+  ERR_SI_BUSY: 429,
+}
+
 function sendError(error: unknown, reply: FastifyReply): FastifyReply {
-  if (isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) return reply.code(404).send(describe(error))
-  if (isSiError(error, 'ERR_SI_IMAGE_NAME')) return reply.code(400).send(describe(error))
-  if (isSiError(error)) return reply.code(500).send(describe(error))
+  if (isSiError(error)) return reply.code(STATUS[error.code] ?? 500).send(describe(error))
   const status = (error as { readonly statusCode?: number }).statusCode ?? 500
   return reply.code(status).send({ code: 'ERR_SI_INTERNAL', message: String(error) })
 }
 
-function describe(error: { readonly code: string; readonly message: string }) {
-  return { code: error.code, message: error.message }
+function describe({ code, message, hint }: SiError) {
+  return { code, message, ...(hint === undefined ? {} : { hint }) }
 }

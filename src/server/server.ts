@@ -5,7 +5,7 @@ import { listenError, messageOf, SiError, throwIfAborted } from '../core/core.ts
 import type { Repository } from '../repository/repository.ts'
 import { createSwarm } from '../swarm/swarm.ts'
 import { createTracker } from '../tracker/tracker.ts'
-import { createHttp } from './http.ts'
+import { createHttp, type HttpOptions } from './http.ts'
 import type { ImageStatus } from './image-index.ts'
 import type { Log } from './log.ts'
 import { watchRepository } from './repository-watch.ts'
@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly repository: Repository
   /** Offers `ca.pem` and `ca/crl.pem` of this folder over HTTP, where they are there. */
   readonly pkiDirectory?: string | undefined
+  /** Answers nodes of a cluster, and keeps what they tell; left out: it does not. */
+  readonly nodes?: HttpOptions['nodes']
   /** Address to listen on: `0.0.0.0`, `::`, `10.0.0.1`. */
   readonly host: string
   /** 0 means any free port, also for `peerPort`. */
@@ -88,7 +90,9 @@ export async function startServer(
     closers.push(() => seeded.close())
     const status = () =>
       seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
-    const http = createHttp({ repository, tracker, announceUrl, status, pkiDirectory })
+    const { nodes } = options
+    await nodes?.cluster.current() // a file with a fault is told now
+    const http = createHttp({ repository, tracker, announceUrl, status, pkiDirectory, nodes })
     closers.push(() => http.close())
     const httpPort = await listen(http, host, options.httpPort)
     const watch = await watchRepository(repository, (images) => seeded.update(images), { log })

@@ -97,6 +97,28 @@ test('si cluster check reads what si cluster import wrote', (t) => {
   assert.match(stderr, /no mac and no uuid: n\[1-3\]/)
 })
 
+test('si netboot chooses for hosts, and cluster.yaml decides again after default', (t) => {
+  const repository = mkdtempSync(join(tmpdir(), 'si-netboot-'))
+  t.after(() => rmSync(repository, { recursive: true }))
+  const netboot = (...args: readonly string[]) =>
+    spawnSync(join(root, 'src/cli/si'), ['netboot', ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, SI_CLUSTER: example, SI_REPOSITORY: repository },
+      timeout: 60_000,
+    })
+  const bootOf = (host: string) =>
+    (JSON.parse(netboot(host, '--json').stdout) as { readonly boot: string }).boot
+  assert.equal(bootOf('node001'), 'local')
+  const { status, stdout } = netboot('node[001-002]', 'install')
+  assert.equal(status, 0)
+  assert.match(stdout, /^node001 +install +- +-\nnode002 +install/m)
+  assert.equal(netboot('node001', 'default').status, 0)
+  assert.equal(bootOf('node001'), 'local')
+  assert.equal(bootOf('node002'), 'install')
+  assert.equal(netboot('node001', 'instal').status, 2)
+  assert.equal(netboot('node999', 'local').status, 10)
+})
+
 test('CLUSTER.md shows the example as it is', () => {
   const text = readFileSync(join(root, 'src/cluster/CLUSTER.md'), 'utf8')
   const body = readFileSync(example, 'utf8').split('\n').slice(3).join('\n').trim()

@@ -1,0 +1,34 @@
+// What a node tells of its installation. Invariant: everything is bounded, for whoever can reach the server can
+// send it.
+import * as z from 'zod'
+
+/** The phase of the last report of an installation that succeeded; without `error`. */
+export const DONE_PHASE = 'done'
+
+export const reportSchema = z.strictObject({
+  /** One word for programs: `writing`, `finishing`, `done` … */
+  phase: z.string().min(1).max(64),
+  /** Of the phase; null where there is no measure. */
+  percent: z.number().min(0).max(100).nullable().default(null),
+  /** One line for people. */
+  message: z.string().max(2000).default(''),
+  /** Why the installation stopped. */
+  error: z.string().max(8000).optional(),
+  /** Appended to the log. */
+  log: z.string().max(65_536).optional(),
+})
+
+export type NodeReport = z.infer<typeof reportSchema>
+
+/** The last report of a node, as the server keeps it. */
+export const keptReportSchema = reportSchema.omit({ log: true }).extend({
+  /** By the server's clock, ISO 8601. */
+  receivedAt: z.string(),
+})
+
+export type KeptReport = z.infer<typeof keptReportSchema>
+
+/** The installation ended well: the machine is to boot from its own disk. */
+export function isDone(report: NodeReport): boolean {
+  return report.phase === DONE_PHASE && report.error === undefined
+}
