@@ -1,7 +1,7 @@
 // Puts ranges of the tar where they belong: into the final files, in any order, at most one file open.
 // Every file is created 0600 and without following a symlink; one whose data came in one go gets its
 // metadata at once, all others are left to the finishing. Synchronous: it runs in piece workers.
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import {
   entryPath,
@@ -59,6 +59,8 @@ export function createTargetWriter(options: TargetWriterOptions): TargetWriter {
     try {
       const isWhole = writtenBytes === segmentBytes[segment] && table.isSparse[entry] === 0
       if (!isWhole || !isOneSegment(table, segment)) return
+      // A finishing that was interrupted may have made it longer.
+      if (fstatSync(fd).size > writtenBytes) ftruncateSync(fd, writtenBytes)
       onEntry(table, entry, () => setFileMetadata(fd, { table, entry }, noteLoss))
       isFinished[entry] = 1
     } finally {
