@@ -107,6 +107,7 @@ class ListeningSwarm implements Swarm {
     this.#uploadBuffers = createUploadBuffers({
       bufferBytes: isLimited ? LIMITED_BUFFER_BYTES : UPLOAD_BUFFER_BYTES,
       buffers: UPLOAD_BUFFERS,
+      clock: this.#clock,
     })
     this.#listener = new PeerListener({
       ...{ host: options.host, port: options.port, clock: this.#clock },

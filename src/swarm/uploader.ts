@@ -2,9 +2,10 @@
 // read or sent, so a peer is served as fast as it reads and not a byte faster; close() waits for all that
 // uses the store. Requests that lie side by side are read at once; a long one is read and sent in parts.
 // What lies in memory in a file is not read at all: the kernel sends it from there.
+import { SiError } from '../core/core.ts'
 import { type Connection, type PayloadPart } from './connection/connection.ts'
 import { type FileSpan, type PieceStore } from './pieces/store.ts'
-import { type UploadBuffers } from './pieces/upload-buffers.ts'
+import { type UploadBuffer, type UploadBuffers } from './pieces/upload-buffers.ts'
 import { isSameRange, type BlockRange } from './wire/wire.ts'
 
 /** One is read while the other is in the socket. */
@@ -30,6 +31,7 @@ export class Uploader {
   #partsUnderWay = 0
   #filesUnderWay = 0
   #wake: (() => void) | undefined
+  #stopBorrowing: (() => void) | undefined
   #running: Promise<void> | undefined
   #isClosed = false
 
@@ -49,7 +51,7 @@ export class Uploader {
     if (this.#isClosed) return
     this.#queue.push(range)
     this.#queuedBytes += range.lengthBytes
-    this.#running ??= this.#run().finally(() => (this.#running = undefined))
+    this.#running ??= this.#run()
   }
 
   /** Drops one waiting request; false when it is being sent already, or never was there. */
@@ -72,6 +74,7 @@ export class Uploader {
     this.#isClosed = true
     this.clear()
     this.#wake?.()
+    this.#stopBorrowing?.()
     await this.#running
     while (this.#filesUnderWay > 0) await this.#partDone()
   }
@@ -80,11 +83,16 @@ export class Uploader {
     return new Promise((resolve) => (this.#wake = resolve))
   }
 
+  /** Waits at least once, and knows that it has ended as soon as it finds nothing to do. */
   async #run(): Promise<void> {
-    for (let batch = this.#nextBatch(); batch !== undefined; batch = this.#nextBatch()) {
-      for (const part of splitBatch(batch, this.#options.buffers.bufferBytes)) {
-        if (this.#isClosed || !(await this.#sendPart(part))) return
+    try {
+      for (let batch = this.#nextBatch(); batch !== undefined; batch = this.#nextBatch()) {
+        for (const part of splitBatch(batch, this.#options.buffers.bufferBytes)) {
+          if (this.#isClosed || !(await this.#sendPart(part))) return
+        }
       }
+    } finally {
+      this.#running = undefined
     }
   }
 
@@ -146,7 +154,8 @@ export class Uploader {
   /** Reads a part into a buffer and sends it from there. */
   async #sendRead(part: UploadPart): Promise<void> {
     const { store, buffers, connection } = this.#options
-    const buffer = await buffers.acquire()
+    const buffer = await this.#borrow()
+    if (buffer === undefined) return void this.#partsUnderWay--
     try {
       const payload = buffer.bytes.subarray(0, part.range.lengthBytes)
       await store.read(part.range.pieceIndex, part.range.offsetBytes, payload)
@@ -154,12 +163,26 @@ export class Uploader {
       buffers.release(buffer)
       throw error
     }
+    buffers.lend(buffer, () =>
+      connection.close(new SiError('ERR_SI_PROTOCOL', 'Peer does not take what it asked for')),
+    )
     connection.sendPayload(buffer, framed(part), {
       endsMessage: part.endsMessage,
       onSent: () => {
         buffers.release(buffer)
         this.#onSent(part)
       },
+    })
+  }
+
+  /** Undefined when this was closed before there was one. */
+  #borrow(): Promise<UploadBuffer | undefined> {
+    return new Promise((resolve) => {
+      this.#stopBorrowing = () => resolve(undefined)
+      void this.#options.buffers.acquire().then((buffer) => {
+        if (this.#isClosed) this.#options.buffers.release(buffer)
+        resolve(this.#isClosed ? undefined : buffer)
+      })
     })
   }
 

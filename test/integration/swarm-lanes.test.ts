@@ -29,6 +29,20 @@ function slowStore(delayMs: number): (store: PieceStore) => PieceStore {
   })
 }
 
+/** Stores that read nothing before open() was called: until then nobody can be faster than others. */
+function createGate() {
+  const { promise, resolve: open } = Promise.withResolvers<void>()
+  const store = (inner: PieceStore): PieceStore => ({
+    locate: nowhere,
+    async read(...place) {
+      await promise
+      await inner.read(...place)
+    },
+    close: () => inner.close(),
+  })
+  return { store, open }
+}
+
 /** A store that lies in every block it reads. */
 function lyingStore(store: PieceStore): PieceStore {
   return {
@@ -81,18 +95,19 @@ test(
   LIMIT,
   async () => {
     await using lab = await createLab({ sizeBytes: 16 * MIB, pieceLengthBytes: 2 ** 18 })
-    await using first = await lab.seed({ store: slowStore(5) })
-    await using second = await lab.seed({ store: slowStore(5), lanes: 3 })
-    await using third = await lab.seed({ store: slowStore(5) })
+    const { store, open } = createGate()
+    await using first = await lab.seed({ store })
+    await using second = await lab.seed({ store, lanes: 3 })
+    await using third = await lab.seed({ store })
     const seeders = [first, second, third]
     await using getter = await lab.get({ lanes: 2, peers: addressesOf(seeders) })
-    const seen = new Set<string>()
-    getter.torrent.onPiece(() => {
-      for (const { address } of getter.torrent.stats().peers) seen.add(address)
-    })
-    await within(getter.done, 'download')
-    assert.ok((await getter.file()).equals(lab.content))
+    const askedPeers = () => getter.torrent.stats().peers.filter((peer) => !peer.isChokingUs)
+    await until(() => askedPeers().length === 3, 'all seeders')
+    const seen = new Set(askedPeers().map(({ address }) => address))
     assert.deepEqual(seen, new Set(addressesOf(seeders)))
+    open()
+    await within(getter.done, 'download', 40_000)
+    assert.ok((await getter.file()).equals(lab.content))
     for (const seeder of seeders) assert.ok(seeder.torrent.stats().uploadedBytes > 0)
   },
 )
@@ -111,14 +126,18 @@ test('lanes: getters with lanes give each other what they have', LIMIT, async ()
 
 test('lanes: a liar is found among several contributors and banned', LIMIT, async () => {
   await using lab = await createLab({ sizeBytes: 16 * MIB, pieceLengthBytes: MIB })
-  await using first = await lab.seed({ store: slowStore(30) })
-  await using second = await lab.seed({ store: slowStore(30) })
+  const gate = createGate()
+  const store = (inner: PieceStore) => gate.store(slowStore(30)(inner))
+  await using first = await lab.seed({ store })
+  await using second = await lab.seed({ store })
   await using liar = await lab.seed({
     ...{ role: 'node', lanes: 2 },
-    store: (store) => lyingStore(slowStore(30)(store)),
+    store: (inner) => lyingStore(store(inner)),
   })
   const peers = addressesOf([first, second, liar])
   await using getter = await lab.get({ lanes: 2, peers })
+  await until(() => getter.torrent.stats().peers.length === 3, 'all seeders')
+  gate.open()
   await within(getter.done, 'download', 40_000)
   assert.ok((await getter.file()).equals(lab.content))
   assert.ok(getter.torrent.stats().badPieces > 0)
@@ -145,16 +164,18 @@ test(
 
 test('lanes: IPv6 works', LIMIT, async () => {
   await using lab = await createLab({ sizeBytes: 1_000_000, pieceLengthBytes: 2 ** 16 })
-  const seed = () =>
-    lab.seed({ host: '::1', lanes: 2, isFirstLaneTaken: true, store: slowStore(20) })
+  const { store, open } = createGate()
+  const seed = () => lab.seed({ host: '::1', lanes: 2, isFirstLaneTaken: true, store })
   await using first = await seed()
   await using second = await seed()
   const addresses = [first, second].map(({ swarm }) => `[::1]:${swarm.port}`)
   await using getter = await lab.get({ host: '::1', lanes: 2, peers: addresses })
-  await within(getter.done, 'download')
-  assert.ok((await getter.file()).equals(lab.content))
+  await until(() => getter.torrent.stats().peers.length === 2, 'both seeders')
   const seen = getter.torrent.stats().peers.map(({ address }) => address)
   assert.deepEqual(new Set(seen), new Set(addresses))
+  open()
+  await within(getter.done, 'download')
+  assert.ok((await getter.file()).equals(lab.content))
 })
 
 for (const { how, flags } of [
@@ -227,6 +248,6 @@ test('lanes: close() ends their threads and hangs up', LIMIT, async () => {
   const ends = threads.map((thread) => once(thread, 'exit'))
   await getter[Symbol.asyncDispose]()
   await within(Promise.all(ends), 'the end of all threads')
-  const isAlone = ({ torrent }: Member) => torrent.stats().peers.length === 0
-  await until(() => isAlone(seeder) && isAlone(other), 'the end of the connections')
+  const isLeft = ({ torrent }: Member) => torrent.stats().peers.every((peer) => peer.isServer)
+  await until(() => isLeft(seeder) && isLeft(other), 'the end of the connections')
 })

@@ -123,6 +123,31 @@ test(
   },
 )
 
+test(
+  'a message that is sent when a file has been sent overtakes none that waits',
+  LIMIT,
+  async () => {
+    await using peer = await connectRawPeer()
+    using file = openContent()
+    const { connection } = peer
+    const send = (onSent: () => void) =>
+      connection.sendFiles(rangeOf(PART), [file.span(0, PART)], { endsMessage: true, onSent })
+    const done = Promise.withResolvers<void>()
+    connection.sendPayload(
+      { index: 0, bytes: content },
+      [{ head: rangeOf(PART), fromBytes: 0, lengthBytes: PART }],
+      { endsMessage: false, onSent: () => {} }, // what follows waits for the socket
+    )
+    send(() => connection.send(CHOKE))
+    send(done.resolve)
+    connection.send(HAVE)
+    await done.promise
+    const end = Buffer.concat([encodeMessage(HAVE), encodeMessage(CHOKE)])
+    const received = await peer.read(3 * (13 + PART) + end.length)
+    assert.deepEqual(received.subarray(-end.length), end)
+  },
+)
+
 test('sendFiles() waits for a reader that has stopped, and goes on with it', LIMIT, async () => {
   await using peer = await connectRawPeer()
   using file = openContent()
@@ -223,6 +248,18 @@ test(
     for (const fd of fds) closeSync(fd)
   },
 )
+
+test('a connection that is reset amid a file tells of each part once', LIMIT, async () => {
+  await using peer = await connectRawPeer()
+  using file = openContent()
+  const sent = sendContent(peer, file.span)
+  await stops(sent)
+  assert.ok(sent.length < content.length / MIB)
+  peer.socket.resetAndDestroy()
+  assert.match(String(await peer.closed), /EPIPE|ECONNRESET/)
+  const all = Array.from({ length: content.length / MIB }, (_, part) => part)
+  assert.deepEqual(sent, all)
+})
 
 test(
   'a send that is broken off while the pool reads for it ends when it has read',

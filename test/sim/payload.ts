@@ -97,6 +97,7 @@ export function createHollowBuffers(time: VirtualTime, bufferBytes: number): Upl
       time.expectPromises()
       return Promise.resolve(buffer)
     },
+    lend: () => {},
     release: () => {},
   }
 }

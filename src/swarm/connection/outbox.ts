@@ -65,7 +65,7 @@ export class Outbox {
 
   /** Sends encoded messages; when a part of a piece message was sent, after its end. */
   write(bytes: Uint8Array): void {
-    if (!this.#isAmidMessage) return this.#put(bytes)
+    if (!this.#isAmidMessage && this.#parcels.length === 0) return this.#put(bytes)
     this.#heldBytes += bytes.length
     if (this.#parcels.length === 0) this.#held.push(bytes)
     else this.#parcels.push({ kind: 'messages', bytes })

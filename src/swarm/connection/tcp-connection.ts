@@ -129,8 +129,8 @@ export class TcpConnection implements Connection {
     if (early === undefined) return
     this.#early = undefined
     queueMicrotask(() => {
+      this.resume() // first: what comes of the messages may be a pause
       this.#receive(early)
-      this.resume()
     })
   }
 

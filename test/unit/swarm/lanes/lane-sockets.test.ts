@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { test } from 'node:test'
+import { systemClock } from '../../../../src/core/core.ts'
 import { duplicate } from '../../../../src/host/host.ts'
 import { encodeHandshake } from '../../../../src/swarm/wire/handshake.ts'
 import { BatchWriter } from '../../../../src/swarm/lanes/lane-batch.ts'
@@ -40,7 +41,7 @@ async function laneWithPeer() {
   const names: string[] = []
   const events: (readonly unknown[])[] = []
   let [marks, isHeard] = [0, false]
-  const uploads = createUploadBuffers({ bufferBytes: 1024, buffers: 1 })
+  const uploads = createUploadBuffers({ bufferBytes: 1024, buffers: 1, clock: systemClock })
   const lane = new LaneSockets({ lane: 1, uploads }, (batch) => {
     readEvents(batch, {
       mark() {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isSiError } from '../../../../src/core/core.ts'
 import { createSlab } from '../../../../src/swarm/swarm.ts'
+import { fakeClock } from '../../../lab/fake-clock.ts'
 import { createUploadBuffers } from '../../../../src/swarm/pieces/upload-buffers.ts'
 
 test('acquire() gives every slot once and then none', () => {
@@ -38,7 +39,7 @@ test('view() is the slot itself, shared with other threads', () => {
 })
 
 test('createUploadBuffers() makes those who come too late wait their turn', async () => {
-  const buffers = createUploadBuffers({ bufferBytes: 4, buffers: 1 })
+  const buffers = createUploadBuffers({ bufferBytes: 4, buffers: 1, clock: fakeClock() })
   const first = await buffers.acquire()
   const order: string[] = []
   const second = buffers.acquire().then((buffer) => {
@@ -49,4 +50,32 @@ test('createUploadBuffers() makes those who come too late wait their turn', asyn
   buffers.release(first)
   await Promise.all([second, third])
   assert.deepEqual(order, ['second', 'third'])
+})
+
+test('createUploadBuffers() has buffers given up that are lent for 30 s while others wait', async () => {
+  const clock = fakeClock()
+  const buffers = createUploadBuffers({ bufferBytes: 4, buffers: 2, clock })
+  const overdue: string[] = []
+  const lend = async (name: string) => {
+    const buffer = await buffers.acquire()
+    buffers.lend(buffer, () => {
+      overdue.push(name)
+      buffers.release(buffer)
+    })
+  }
+  await lend('a')
+  await clock.advance(10_000)
+  await lend('b')
+  await clock.advance(60_000)
+  assert.deepEqual(overdue, []) // nobody waits
+  const third = lend('c')
+  await clock.advance(1)
+  await third
+  assert.deepEqual(overdue, ['a'])
+  const others = Promise.all([lend('d'), lend('e')])
+  await clock.advance(29_998)
+  assert.deepEqual(overdue, ['a', 'b'])
+  await clock.advance(1)
+  await others
+  assert.deepEqual(overdue, ['a', 'b', 'c'])
 })
