@@ -1,5 +1,6 @@
 // si-deploy: this machine gets the image, and gives its pieces on to its neighbours.
-import { formatDuration, formatRate, formatSize, SiError } from '../core/core.ts'
+import { readFile } from 'node:fs/promises'
+import { formatDuration, formatRate, formatSize, messageOf, SiError } from '../core/core.ts'
 import type { DeployOptions, DeployPlan, DeployReport, ExpectedImage } from '../deploy/deploy.ts'
 import {
   collect,
@@ -39,8 +40,9 @@ interface DeployFlags extends TrustFlags, FinishFlags {
   readonly expect?: ExpectedImage
   readonly torrent: string
   readonly root?: string
-  readonly disk?: string
-  readonly confirm?: string
+  readonly disk: readonly string[]
+  readonly layout?: string
+  readonly confirm: readonly string[]
   readonly devices: boolean
   readonly dryRun?: true
   readonly seedFor: number
@@ -66,6 +68,7 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
     examples: [
       'si-deploy --torrent http://server:8080/images/golden01/img.torrent --disk /dev/sda --dry-run',
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --seed-for 10m',
+      'si-deploy --torrent img.torrent --layout raid.yaml --confirm /dev/sda --confirm /dev/sdb',
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --host-name node01 --network dhcp',
       'si-deploy --torrent img.torrent --root /mnt/target --trust ca.pem --expect golden01/20261122-160000',
       'si-deploy --torrent img.torrent --root /mnt/target --web-seed http://mirror/images/golden01/latest',
@@ -73,8 +76,22 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
     exitCodes: [0, 1, 2, 3, 12, 13, 14, 130],
   })
     .requiredOption('-t, --torrent <file>', 'the torrent of the image: a path or an http URL')
-    .option('--disk <device>', 'erase this disk, partition it as the golden client, and fill it')
-    .option('--confirm <device>', 'the same device again: yes, erase it')
+    .option(
+      '--disk <device>',
+      'erase this disk, partition it as the golden client, and fill it; again for each further disk; auto: the first',
+      collect,
+      [],
+    )
+    .option(
+      '--layout <file>',
+      'what the disks are to hold, and which they are: si-lsimage --layout',
+    )
+    .option(
+      '--confirm <device>',
+      'the same device again, for each disk: yes, erase it',
+      collect,
+      [],
+    )
     .option('--root <dir>', 'fill this empty directory instead of a disk')
     .option('--no-devices', 'leave out device nodes, such as for a container; setuid stays')
     .option(
@@ -131,7 +148,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
     trust: await trustFrom(flags),
     expect: flags.expect,
     finish: await finishFrom(flags),
-    target: toTarget(flags),
+    target: await toTarget(flags),
     trackers: flags.tracker,
     peers: flags.peer,
     webSeeds: flags.webSeed,
@@ -156,7 +173,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
         confirm: async (plan) => {
           progress.end()
           if (flags.dryRun) printPlan(plan, formatPlan(plan), flags, io)
-          else await confirmPlan(formatPlan(plan), flags, io)
+          else await confirmPlan(plan, formatPlan(plan), flags, io)
         },
         onComplete: (report) => {
           progress.end()
@@ -171,21 +188,36 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
   }
 }
 
-function toTarget(flags: DeployFlags): DeployOptions['target'] {
-  if ((flags.disk === undefined) === (flags.root === undefined)) {
-    throw new SiError('ERR_SI_USAGE', 'Name either --disk DEVICE or --root DIR', {
+async function toTarget(flags: DeployFlags): Promise<DeployOptions['target']> {
+  const isDisk = flags.disk.length > 0 || flags.layout !== undefined
+  if (isDisk === (flags.root !== undefined)) {
+    throw new SiError('ERR_SI_USAGE', 'Name either --disk DEVICE, --layout FILE, or --root DIR', {
       hint: 'Run si-deploy --help for examples',
     })
   }
-  if (flags.disk === undefined) return { type: 'root', directory: flags.root ?? '' }
-  if (flags.confirm !== undefined && flags.confirm !== flags.disk) {
+  if (flags.root !== undefined) return { type: 'root', directory: flags.root }
+  const devices = flags.disk.filter((device) => device !== 'auto')
+  const other = flags.confirm.find((device) => devices.length > 0 && !devices.includes(device))
+  if (other !== undefined) {
     throw new SiError(
       'ERR_SI_NOT_CONFIRMED',
-      `--confirm names ${flags.confirm}, but --disk names ${flags.disk}`,
-      { hint: 'Give --confirm the very same device' },
+      `--confirm names ${other}, but --disk names ${devices.join(', ')}`,
+      { hint: 'Give --confirm the very same devices' },
     )
   }
-  return { type: 'disk', device: flags.disk }
+  if (flags.layout === undefined) return { type: 'disk', devices }
+  return { type: 'disk', devices, layout: await readLayoutFile(flags.layout) }
+}
+
+/** Before anything else is done: a wrong path should not wait for the image's manifest. */
+async function readLayoutFile(file: string): Promise<{ file: string; text: string }> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new SiError('ERR_SI_CONFIGURATION', `Cannot read ${file}: ${messageOf(cause)}`, {
+      hint: 'Check the path of the layout file',
+      cause,
+    })
+  })
+  return { file, text }
 }
 
 function printPlan(plan: DeployPlan, text: string, flags: DeployFlags, io: Io): void {
@@ -193,15 +225,50 @@ function printPlan(plan: DeployPlan, text: string, flags: DeployFlags, io: Io): 
   else io.stdout.write(`${text}\n`)
 }
 
-/** What erases a disk wants the disk's name: from --confirm, or typed by the person who sees the plan. */
-async function confirmPlan(text: string, flags: DeployFlags, io: Io): Promise<void> {
-  if (flags.disk === undefined || flags.confirm === flags.disk) return
+/** What erases disks wants their names: from --confirm, or typed by the person who sees the plan. */
+async function confirmPlan(
+  plan: DeployPlan,
+  text: string,
+  flags: DeployFlags,
+  io: Io,
+): Promise<void> {
+  if (plan.kind === 'root') return
+  const given = flags.disk.filter((device) => device !== 'auto')
+  // As they were given (/dev/disk/by-id/…), or as they are called.
+  const names = plan.disks.map(({ device }, index) => given[index] ?? device)
+  const missing = names.filter(
+    (name, index) =>
+      !flags.confirm.includes(name) && !flags.confirm.includes(plan.disks[index]?.device ?? ''),
+  )
+  const other = flags.confirm.find(
+    (name) => !names.includes(name) && !plan.disks.some(({ device }) => device === name),
+  )
+  if (missing.length === 0 && other === undefined) return
+  const all = names.join(' ')
+  const hint = `Add ${names.map((name) => `--confirm ${name}`).join(' ')} to erase ${names.length === 1 ? 'it' : 'them'}`
+  if (other !== undefined) {
+    const message = `--confirm names ${other}, but the plan is for ${names.join(', ')}`
+    throw new SiError('ERR_SI_NOT_CONFIRMED', message, { hint })
+  }
   io.stderr.write(`${text}\n`)
-  const answer = await io.ask?.(`Type ${flags.disk} to erase it: `, io.signal)
-  if (answer?.trim() === flags.disk) return
-  throw new SiError('ERR_SI_NOT_CONFIRMED', `Nothing was written to ${flags.disk}: not confirmed`, {
-    hint: `Add --confirm ${flags.disk} to erase it`,
-  })
+  const answer = await io.ask?.(
+    `Type ${all} to erase ${names.length === 1 ? 'it' : 'them'}: `,
+    io.signal,
+  )
+  if (
+    answer
+      ?.trim()
+      .split(/[\s,]+/)
+      .join(' ') === all
+  )
+    return
+  throw new SiError(
+    'ERR_SI_NOT_CONFIRMED',
+    `Nothing was written to ${names.join(', ')}: not confirmed`,
+    {
+      hint,
+    },
+  )
 }
 
 function printReport(report: DeployReport, flags: DeployFlags, io: Io): void {

@@ -1,5 +1,6 @@
 // si-lsimage: what is in the repository.
-import { formatSize, messageOf } from '../core/core.ts'
+import { createReadStream } from 'node:fs'
+import { formatSize, messageOf, SiError } from '../core/core.ts'
 import type { SignatureFacts } from '../pki/pki.ts'
 import type { ImageFacts } from '../repository/repository.ts'
 import { jsonOption, repositoryOption } from './arguments.ts'
@@ -18,6 +19,7 @@ import type { Command } from 'commander'
 
 interface LsimageOptions extends TrustFlags {
   readonly repository: string
+  readonly layout?: true
   readonly json?: true
 }
 
@@ -29,11 +31,13 @@ export function createLsimageCommand(io: Io, outcome: Outcome): Command {
       'si-lsimage                     every image, every version',
       'si-lsimage golden01            the versions of one image',
       'si-lsimage golden01/3 --json   all that is known of one version',
+      'si-lsimage golden01 --layout   its disks as a layout file, to edit for si-deploy --layout',
     ],
     exitCodes: [0, 1, 2, 3, 10],
   })
     .argument('[image]', 'only this image: NAME or NAME/VERSION')
     .addOption(repositoryOption())
+    .option('--layout', 'print the disk layout of this image (YAML)')
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -41,10 +45,32 @@ export function createLsimageCommand(io: Io, outcome: Outcome): Command {
     )
   return withOptions(command, [pkiOption(), ...authorityOptions()]).action(
     async (image: string | undefined, options: LsimageOptions) => {
+      if (options.layout) return await printLayout(image, options, io)
       const isWhole = await runLsimage(image, options, io)
       if (!isWhole) outcome.exitCode = EXIT_PARTIAL
     },
   )
+}
+
+async function printLayout(
+  image: string | undefined,
+  options: LsimageOptions,
+  io: Io,
+): Promise<void> {
+  const { openRepository, parseImageSpec } = await import('../repository/repository.ts')
+  const { formatGoldenLayout } = await import('../deploy/deploy.ts')
+  const { readManifestHeader } = await import('../image/image.ts')
+  if (image === undefined) {
+    throw new SiError('ERR_SI_USAGE', 'Cannot print a layout without an image', {
+      hint: 'Name it: si-lsimage NAME --layout',
+    })
+  }
+  const { name, version } = parseImageSpec(image)
+  const repository = await openRepository(options.repository)
+  const { manifestPath } = await repository.open(name, version)
+  const header = await readManifestHeader(createReadStream(manifestPath))
+  if (options.json) writeJson(io, { layout: header.layout })
+  else io.stdout.write(formatGoldenLayout(header))
 }
 
 /** False when an image is damaged and so not in the list. */

@@ -26,6 +26,7 @@ import type { ImageFacts, PreparedTarget, Target } from './target.ts'
 import { findDevices } from './tree.ts'
 import type { ManifestTables } from './worker-protocol.ts'
 
+export { formatGoldenLayout } from './disks/golden-layout-text.ts'
 export { loadTorrent } from './load-torrent.ts'
 export type { DeployIo, DeployOptions, DeployReport, ExpectedImage } from './options.ts'
 export { FIRMWARE_CHOICES, type FirmwareChoice } from './finish/firmware.ts'
@@ -191,7 +192,7 @@ function openTarget(
 ): Promise<Target> {
   return target.type === 'root'
     ? openDirectoryTarget(target.directory, facts)
-    : openDiskTarget(target.device, facts, { dryRun, signal })
+    : openDiskTarget(target, facts, { dryRun, signal })
 }
 
 async function seedOn(

@@ -13,8 +13,7 @@ export interface DeployOptions {
   /** The image it has to be; undefined: any that is trusted. */
   readonly expect?: ExpectedImage | undefined
   readonly target:
-    | { readonly type: 'root'; readonly directory: string }
-    | { readonly type: 'disk'; readonly device: string }
+    { readonly type: 'root'; readonly directory: string } | ({ readonly type: 'disk' } & DiskChoice)
   /** Announce URLs besides those in the torrent. */
   readonly trackers: readonly string[]
   /** `host:port` of peers to connect to at once. */
@@ -45,6 +44,14 @@ export interface DeployOptions {
   /** undefined: unlimited. */
   readonly uploadBytesPerSecond: number | undefined
   readonly downloadBytesPerSecond: number | undefined
+}
+
+/** Which disks, and what they are to hold. */
+export interface DiskChoice {
+  /** In the order of the layout's disks; none: its rules choose. */
+  readonly devices: readonly string[]
+  /** Text of a layout file, and what messages call it; undefined: the golden client's layout. */
+  readonly layout?: { readonly file: string; readonly text: string } | undefined
 }
 
 export interface ExpectedImage {

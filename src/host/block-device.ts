@@ -4,6 +4,7 @@ import { closeSync, constants, existsSync, openSync } from 'node:fs'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { errnoOf } from '../core/core.ts'
+import type { StackedDevice } from './block-stack.ts'
 import { parseSwaps, readMounts } from './mounts.ts'
 import { run } from './program.ts'
 
@@ -32,11 +33,19 @@ export interface DiskPartition {
   readonly sizeBytes: number
   readonly uuid: string
   readonly name: string
+  /** A GUID on GPT, hexadecimal digits on msdos. */
+  readonly typeCode: string
+  /** GPT attributes in sfdisk's words. */
+  readonly attributes: string
+  readonly isBootable: boolean
   readonly signature: Signature | null
 }
 
 export interface PartitionTable {
+  /** `gpt`, `dos` … */
   readonly label: string
+  /** Of the table: a GUID, or `0x` and eight digits. */
+  readonly id: string
   readonly partitions: readonly DiskPartition[]
 }
 
@@ -62,25 +71,36 @@ export async function readBlockDevice(path: string): Promise<BlockDevice> {
   }
 }
 
-/** Why the disk must not be written to now, in words for people; empty when it is free. */
-export async function readDiskUses(device: BlockDevice): Promise<readonly string[]> {
+/**
+ * Why the disk must not be written to now, in words for people; empty when it is free. What stands on it
+ * (see readStack) does no harm while nobody uses that either.
+ */
+export async function readDiskUses(
+  device: BlockDevice,
+  stack: readonly StackedDevice[],
+): Promise<readonly string[]> {
+  const names = new Map(device.deviceNumbers.map((number) => [number, '']))
+  for (const { deviceNumber, name } of stack) names.set(deviceNumber, ` by way of ${name}`)
   const uses: string[] = []
   for (const mount of await readMounts()) {
-    if (device.deviceNumbers.includes(mount.deviceNumber))
-      uses.push(`mounted on ${mount.mountPoint}`)
+    const via = names.get(mount.deviceNumber)
+    if (via !== undefined) uses.push(`mounted on ${mount.mountPoint}${via}`)
   }
   for (const path of parseSwaps(await readFile('/proc/swaps', 'utf8'))) {
     const info = await stat(path).catch(() => undefined)
-    const isOurs =
-      info?.isBlockDevice() && device.deviceNumbers.includes(formatDeviceNumber(info.rdev))
-    if (isOurs) uses.push(`used as swap (${path})`)
+    if (!info?.isBlockDevice()) continue
+    const via = names.get(formatDeviceNumber(info.rdev))
+    if (via !== undefined) uses.push(`used as swap (${path})${via}`)
   }
-  for (const number of device.deviceNumbers) {
-    for (const holder of await entries(`/sys/dev/block/${number}/holders`)) {
-      uses.push(`held by ${holder}`)
-    }
+  const holders = stack.map(({ kernelName }) => kernelName)
+  const isTop = async ({ kernelName }: StackedDevice) =>
+    !(await entries(`/sys/class/block/${kernelName}/holders`)).some((one) => holders.includes(one))
+  for (const one of stack) {
+    if ((await isTop(one)) && isClaimed(one.path)) uses.push(`in use by way of ${one.name}`)
   }
-  if (uses.length === 0 && isClaimed(device.path)) uses.push('in use by the kernel')
+  if (uses.length === 0 && stack.length === 0 && isClaimed(device.path)) {
+    uses.push('in use by the kernel')
+  }
   return uses
 }
 
@@ -97,7 +117,7 @@ export async function readPartitionTable(
     const signature = await readSignature(device.path, partition, signal)
     partitions.push({ ...partition, signature })
   }
-  return { label: table.label, partitions }
+  return { ...table, partitions }
 }
 
 /** What blkid finds on the whole device, or in a part of it; null for nothing it knows. */
@@ -144,20 +164,27 @@ export function parseSfdiskJson(text: string): PartitionTable | null {
     sizeBytes: partition.size * sectorBytes,
     uuid: (partition.uuid ?? '').toLowerCase(),
     name: partition.name ?? '',
+    typeCode: partition.type ?? '',
+    attributes: partition.attrs ?? '',
+    isBootable: partition.bootable ?? false,
     signature: null,
   }))
-  return { label: table.label, partitions }
+  return { label: table.label, id: table.id ?? '', partitions }
 }
 
 interface SfdiskTable {
   readonly label: string
+  readonly id?: string
   readonly sectorsize?: number
   readonly partitions?: readonly {
     readonly node: string
     readonly start: number
     readonly size: number
+    readonly type?: string
     readonly uuid?: string
     readonly name?: string
+    readonly attrs?: string
+    readonly bootable?: boolean
   }[]
 }
 

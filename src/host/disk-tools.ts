@@ -1,5 +1,7 @@
 // The programs that change disks: wipefs, sfdisk, partx, mkfs.*, mkswap. Each call writes to the device it
 // names; whoever calls has checked that this is wanted.
+import { readdir } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { SiError } from '../core/core.ts'
 import { canDiscard, partitionPath, readKernelPartition } from './block-device.ts'
 import { run } from './program.ts'
@@ -25,23 +27,53 @@ export interface PartitionRange {
 const NODE_DEADLINE_MS = 15_000
 const NODE_POLL_MS = 20
 
+export interface PartitionDiskOptions {
+  /** As the kernel sees them afterwards. */
+  readonly expected: readonly PartitionRange[]
+  /** Paths of the partitions whose content stays. */
+  readonly kept: readonly string[]
+  readonly signal: AbortSignal
+}
+
 /**
- * Replaces whatever is on the disk by the partition table of an sfdisk script, and returns when the
- * kernel knows exactly the `expected` partitions. Throws ERR_SI_PROGRAM_FAILED, ERR_SI_DEPLOY.
+ * Replaces the partition table by that of an sfdisk script, and whatever is in the partitions but those that
+ * are kept; returns when the kernel knows exactly the `expected` ones. Throws ERR_SI_PROGRAM_FAILED, ERR_SI_DEPLOY.
  */
 export async function partitionDisk(
   disk: string,
   script: string,
-  options: { readonly expected: readonly PartitionRange[]; readonly signal: AbortSignal },
+  { expected, kept, signal }: PartitionDiskOptions,
 ): Promise<void> {
-  const { expected, signal } = options
+  await wipeOld(disk, kept, signal)
   // Kernels that parse no partition tables, and `partx --update` when numbers have gaps, leave old
   // partitions behind; deleting all and adding all works everywhere.
   await run('partx', ['--delete', disk], { signal, okExitCodes: [0, 1] })
-  await run('wipefs', ['--all', '--force', '--quiet', disk], { signal })
-  const how = ['--wipe', 'always', '--wipe-partitions', 'always', '--no-reread', '--no-tell-kernel']
+  // A table with something to keep is replaced in one go: there is no moment without one.
+  if (kept.length === 0) await wipeDevice(disk, signal)
+  const how = ['--wipe', 'never', '--wipe-partitions', 'never', '--no-reread', '--no-tell-kernel']
   await run('sfdisk', [...how, '--quiet', disk], { signal, input: script })
   await showPartitions(disk, { expected, signal })
+  for (const { number } of expected) {
+    const path = partitionPath(disk, number)
+    if (!kept.includes(path)) await wipeDevice(path, signal)
+  }
+}
+
+/** Removes the signatures of whatever a device holds: nothing finds or assembles it any more. */
+export async function wipeDevice(device: string, signal: AbortSignal): Promise<void> {
+  await run('wipefs', ['--all', '--force', '--quiet', device], { signal })
+}
+
+/**
+ * Superblocks at the end of a partition, such as md's, would otherwise come back to life when a later partition
+ * ends there. An extended partition is too small for some wipefs.
+ */
+async function wipeOld(disk: string, kept: readonly string[], signal: AbortSignal): Promise<void> {
+  for (const name of await readdir(`/sys/class/block/${basename(disk)}`)) {
+    const path = `/dev/${name}`
+    if (!name.startsWith(basename(disk)) || kept.includes(path)) continue
+    await run('wipefs', ['--all', '--force', '--quiet', path], { signal, okExitCodes: [0, 1] })
+  }
 }
 
 /** Makes the kernel know the partitions that the disk's table holds. Throws ERR_SI_DEPLOY. */

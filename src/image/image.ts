@@ -2,18 +2,25 @@
 export { tarRangeOfPiece, type ChunkTable } from './chunk-table.ts'
 export { chunkingFor, type ChunkingParameters } from './chunker.ts'
 export { CHANGES, type Change, type EntryFacts } from './entry-changes.ts'
+export type {
+  DiskLayout,
+  LayoutArray,
+  LayoutDisk,
+  LayoutEncryption,
+  LayoutFileSystem,
+  LayoutPartition,
+  LayoutSubvolume,
+  LayoutVolume,
+  LayoutVolumeGroup,
+} from './disk-layout.ts'
 export { fileContent } from './file-content.ts'
 export { diffImages, type Difference, type ImageDiff, type ImagePaths } from './image-diff.ts'
 export { imageFilesOf, type FilePieces, type ImageFilePieces } from './image-torrent.ts'
 export { ENTRY_TYPES, type EntryType, type ManifestEntry, type Xattr } from './manifest-entry.ts'
 export {
   parseManifestHeader,
-  type DiskLayout,
   type HeaderFacts,
   type KeptRules,
-  type LayoutDisk,
-  type LayoutFileSystem,
-  type LayoutPartition,
   type ManifestHeader,
 } from './manifest-header.ts'
 export { readManifestHeader } from './manifest-header-reader.ts'

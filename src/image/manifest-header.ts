@@ -2,45 +2,9 @@
 // Invariant: a header that was read has numbers that agree with each other. Spec: FORMAT.md §4.1.
 import { z } from 'zod'
 import { messageOf, SiError } from '../core/core.ts'
+import { diskLayoutSchema, type DiskLayout } from './disk-layout.ts'
 import { isPieceLength, MAXIMUM_PIECE_LENGTH_BYTES } from './pack-layout.ts'
 import { TAR_BLOCK_BYTES } from './tar-header.ts'
-
-export interface LayoutFileSystem {
-  /** ext4, xfs, vfat, swap, btrfs … */
-  readonly type: string
-  readonly uuid: string
-  readonly label: string
-  /** `/`, `/srv` …; null for swap and for what was not mounted. */
-  readonly mountPoint: string | null
-  readonly mountOptions: string
-  readonly usedBytes: number
-}
-
-export interface LayoutPartition {
-  readonly number: number
-  readonly startBytes: number
-  readonly sizeBytes: number
-  /** A GUID on GPT, two hexadecimal digits on msdos. */
-  readonly typeCode: string
-  readonly name: string
-  readonly uuid: string
-  readonly attributes: string
-  readonly bootable: boolean
-  readonly fileSystem: LayoutFileSystem | null
-}
-
-export interface LayoutDisk {
-  /** As on the golden client, such as sda. */
-  readonly name: string
-  readonly sizeBytes: number
-  readonly sectorBytes: number
-  readonly label: 'gpt' | 'dos'
-  readonly partitions: readonly LayoutPartition[]
-}
-
-export interface DiskLayout {
-  readonly disks: readonly LayoutDisk[]
-}
 
 /** What a person said about what belongs into the image. */
 export interface KeptRules {
@@ -101,35 +65,6 @@ const count = z.int().nonnegative()
 /** Generous for what people and kernels write, mount options of overlays included. */
 const line = z.string().max(64 * 1024)
 
-const fileSystemSchema = z.strictObject({
-  type: line,
-  uuid: line,
-  label: line,
-  mountPoint: line.nullable(),
-  mountOptions: line,
-  usedBytes: count,
-})
-
-const partitionSchema = z.strictObject({
-  number: z.int().min(1).max(4096),
-  startBytes: count,
-  sizeBytes: count,
-  typeCode: line,
-  name: line,
-  uuid: line,
-  attributes: line,
-  bootable: z.boolean(),
-  fileSystem: fileSystemSchema.nullable(),
-})
-
-const diskSchema = z.strictObject({
-  name: line,
-  sizeBytes: count,
-  sectorBytes: z.int().min(512).max(65536),
-  label: z.enum(['gpt', 'dos']),
-  partitions: z.array(partitionSchema).max(4096),
-})
-
 const chunkingSchema = z.strictObject({
   averageBytes: z.int().multipleOf(TAR_BLOCK_BYTES).positive(),
   minimumBytes: z.int().multipleOf(TAR_BLOCK_BYTES).positive(),
@@ -145,7 +80,7 @@ const headerSchema: z.ZodType<ManifestHeader> = z.strictObject({
   createdAt: z.iso.datetime(),
   source: z.strictObject({ host: line, operatingSystem: line, architecture: line, kernel: line }),
   boot: z.strictObject({ method: z.enum(['bios', 'uefi', 'none']) }),
-  layout: z.strictObject({ disks: z.array(diskSchema).max(1024) }).nullable(),
+  layout: diskLayoutSchema.nullable(),
   fstab: z.string().max(1024 * 1024),
   excludes: z.array(line),
   keptRules: z.strictObject({ rules: z.array(line), useDefaults: z.boolean() }).optional(),

@@ -123,7 +123,7 @@ for (const sizeBytes of [1000 * MIB, 3000 * MIB]) {
       const disk = await createLoopDisk(scope, { name: 'target', sizeBytes })
       const plans: DeployPlan[] = []
       const confirm = (plan: DeployPlan) => Promise.resolve(void plans.push(plan))
-      const target = { type: 'disk', device: disk.device } as const
+      const target = { type: 'disk', devices: [disk.device] } as const
       await deploy(deployOptions(image, target, { peers }), { ...io, confirm }, scope.signal)
       await assertNothingMounted()
       assert.deepEqual(await compareDisk(scope, disk, tree), [])
@@ -172,7 +172,7 @@ test(
       const { image } = await makeGolden(scope)
       const peers = await seed(scope, image)
       const attempt = async (device: string) => {
-        const target = { type: 'disk', device } as const
+        const target = { type: 'disk', devices: [device] } as const
         return deploy(deployOptions(image, target, { peers }), io, scope.signal).then(
           () => 'deployed',
           (error: unknown) => (isSiError(error) ? `${error.code} ${error.message}` : String(error)),
@@ -220,7 +220,7 @@ test('deploy() with dryRun tells what would be lost and writes nothing', { skip 
     const before = await writtenSectors(disk.device)
     const plans: DeployPlan[] = []
     const confirm = (plan: DeployPlan) => Promise.resolve(void plans.push(plan))
-    const target = { type: 'disk', device: disk.device } as const
+    const target = { type: 'disk', devices: [disk.device] } as const
     const options = deployOptions(image, target, { peers, dryRun: true })
     await deploy(options, { ...io, confirm }, scope.signal)
     assert.match(
@@ -245,7 +245,7 @@ test('deploy() refuses before erasing what this kernel could not mount', { skip 
     const peers = await seed(scope, image)
     const disk = await createLoopDisk(scope, { name: 'target', sizeBytes: 1000 * MIB })
     const before = await writtenSectors(disk.device)
-    const target = { type: 'disk', device: disk.device } as const
+    const target = { type: 'disk', devices: [disk.device] } as const
     await assert.rejects(deploy(deployOptions(image, target, { peers }), io, scope.signal), {
       code: 'ERR_SI_TARGET_UNSUITABLE',
       message: `Cannot deploy to ${disk.device}: this kernel cannot mount vfat, needed for /boot/efi`,

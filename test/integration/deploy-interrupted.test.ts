@@ -61,7 +61,7 @@ test(
     await withScope(async (scope) => {
       const { tree, image } = await makeGolden(scope)
       const disk = await createLoopDisk(scope, { name: 'target', sizeBytes: 256 * MIB })
-      const target = { type: 'disk', device: disk.device } as const
+      const target = { type: 'disk', devices: [disk.device] } as const
       const peers = await seed(scope, image, 40)
       const journal = `/run/swarmimager/${basename(disk.device)}.*/.swarmimager-journal`
       const leftMounted = async () => {
@@ -95,7 +95,7 @@ test(
     await withScope(async (scope) => {
       const { tree, image } = await makeGolden(scope)
       const disk = await createLoopDisk(scope, { name: 'target', sizeBytes: 256 * MIB })
-      const target = { type: 'disk', device: disk.device } as const
+      const target = { type: 'disk', devices: [disk.device] } as const
       const interrupt = new AbortController()
       const isHalfDone = { bytes: 40 * 256 * 1024 }
       const progress = {

@@ -55,7 +55,7 @@ async function deployWithCuts(
       )
     },
   }
-  const target = { type: 'disk', device: disk.device } as const
+  const target = { type: 'disk', devices: [disk.device] } as const
   const limits = { downloadBytesPerSecond: BYTES_PER_SECOND, peers: await seed(scope, image) }
   const confirm = () => Promise.resolve()
   await deploy(deployOptions(image, target, limits), { progress, confirm }, scope.signal)
@@ -77,7 +77,7 @@ test(
         const name = `cut ${index}, random numbers of ${seedNumber}`
         const path = await cut.power.remains(() => random() < 0.5)
         const disk = await attachLoop(scope, path, DISK_BYTES)
-        const target = { type: 'disk', device: disk.device } as const
+        const target = { type: 'disk', devices: [disk.device] } as const
         const notes: string[] = []
         const progress = { ...silentProgress, note: (text: string) => void notes.push(text) }
         const io = { progress, confirm: () => Promise.resolve() }

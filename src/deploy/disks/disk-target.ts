@@ -1,82 +1,90 @@
-// A disk as the target. Invariants: nothing on it changes before `prepare`; one process at a time works
-// on it; when `close` has returned nothing of it is mounted.
+// Disks as the target. Invariants: nothing on them changes before `prepare`; one process at a time works on
+// each; when `close` has returned nothing of them is mounted or assembled.
 import { constants } from 'node:fs'
-import { mkdir, open, type FileHandle } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { messageOf, SiError } from '../../core/core.ts'
-import {
-  flock,
-  makeFileSystem,
-  partitionDisk,
-  partitionPath,
-  readBlockDevice,
-  readDiskUses,
-  readPartitionTable,
-  readSignature,
-  showPartitions,
-  type BlockDevice,
-  type PartitionTable,
-} from '../../host/host.ts'
+import { listDisks } from '../../host/host.ts'
+import { openJournal, type Journal } from '../journal.ts'
+import type { DiskChoice } from '../options.ts'
+import { plannedImage, type ImageFacts, type PreparedTarget, type Target } from '../target.ts'
+import { assembleStorage, closeStorage, makeStorage } from './build-storage.ts'
+import { toLayout } from './captured-layout.ts'
+import { listDevices } from './check-layout.ts'
+import { chooseDisks } from './choose-disks.ts'
+import type { DiskPlan, TargetDisk } from './disk-plan.ts'
 import { checkPrerequisites } from './disk-prerequisites.ts'
-import { formatDiskScript } from './disk-script.ts'
-import { openJournal, readJournalOwner, type Journal } from '../journal.ts'
-import {
-  byMountPoint,
-  type MadeDisk,
-  type MadeFileSystem,
-  type MadeStorage,
-} from '../made-storage.ts'
+import { findDisk, inspectDisk, lockDisk, RUN_DIRECTORY } from './inspect-disk.ts'
+import { parseLayout } from './layout-file.ts'
+import type { Layout } from './layout.ts'
 import { checkMountPoints } from './mount-points.ts'
 import { mountTree, unmountLeftovers, type MountedTree } from './mounted-tree.ts'
-import { BIOS_BOOT_TYPE, EFI_SYSTEM_TYPE } from './partition-type.ts'
-import { planDisk } from './plan-disk.ts'
-import type { DiskPlan } from '../plan.ts'
+import { planStorage } from './plan-storage.ts'
+import { readStorage } from './read-storage.ts'
+import { holdsJournal, isPlanned, type MountAll } from './resume.ts'
 import { measureUsage } from './space.ts'
-import { plannedImage, type ImageFacts, type PreparedTarget, type Target } from '../target.ts'
 
-/** Locks and mount points of running deployments; gone after a boot, as they are. */
-const RUN_DIRECTORY = '/run/swarmimager'
-
-/** Throws ERR_SI_TARGET_UNSUITABLE or ERR_SI_TARGET_BUSY; then the disk is as it was. */
+/**
+ * Throws ERR_SI_CONFIGURATION for a layout file, ERR_SI_TARGET_UNSUITABLE or ERR_SI_TARGET_BUSY; then the disks
+ * are as they were.
+ */
 export async function openDiskTarget(
-  path: string,
+  choice: DiskChoice,
   image: ImageFacts,
   options: { readonly dryRun: boolean; readonly signal: AbortSignal },
 ): Promise<Target> {
-  const device = await inspect(path, image.header.name)
-  const lock = await lockDisk(device)
-  const mountPrefix = `${RUN_DIRECTORY}/${basename(device.path)}.`
+  const { dryRun, signal } = options
+  const { name } = image.header
+  const layout = chooseLayout(choice, image)
+  const paths = await choosePaths(choice, layout, name)
+  const devices = []
+  for (const path of paths) devices.push(await findDisk(path, name))
+  refuseTwice(devices.map(({ path }) => path))
+  const locks: FileHandle[] = []
+  const unlock = async () => {
+    for (const lock of locks.splice(0)) await lock.close()
+  }
   try {
-    if (!options.dryRun) await unmountLeftovers(mountPrefix)
-    await refuseUsed(device, image.header.name)
-    const fresh = await planFor(device, image, options.signal)
+    for (const device of devices) locks.push(await lockDisk(device))
+    const prefixes = devices.map(({ path }) => `${RUN_DIRECTORY}/${basename(path)}.`)
+    if (!dryRun) for (const prefix of prefixes) await unmountLeftovers(prefix)
+    const disks: TargetDisk[] = []
+    const known = devices.map(({ path }) => path)
+    for (const device of devices) {
+      disks.push(await inspectDisk(device, name, { disks: known, signal }))
+    }
+    const fresh = planFor({ layout, disks, image })
     await checkPrerequisites(fresh)
-    const mountAll = (plan: DiskPlan, signal: AbortSignal) =>
-      mountTree({ disk: device.path, partitions: plan.partitions, prefix: mountPrefix, signal })
+    const mountAll: MountAll = ({ fileSystems }, stop) =>
+      mountTree({ fileSystems, prefix: prefixes[0] ?? '', signal: stop })
     const resumes =
-      !options.dryRun &&
-      isPlanned(fresh, fresh.existing.table) &&
-      (await holdsJournal(fresh, image, { mountAll, signal: options.signal }))
-    return createTarget({ ...fresh, resumes }, { image, lock, mountAll })
+      !dryRun && isPlanned(fresh) && (await holdsJournal(fresh, image, { mountAll, signal }))
+    return createTarget({ ...fresh, resumes }, { image, unlock, mountAll })
   } catch (error) {
-    await lock.close()
+    await unlock()
     throw error
   }
 }
 
-type MountAll = (plan: DiskPlan, signal: AbortSignal) => Promise<MountedTree>
-
 function createTarget(
   plan: DiskPlan,
-  own: { readonly image: ImageFacts; readonly lock: FileHandle; readonly mountAll: MountAll },
+  own: {
+    readonly image: ImageFacts
+    readonly unlock: () => Promise<void>
+    readonly mountAll: MountAll
+  },
 ): Target {
   let tree: MountedTree | undefined
   let journal: Journal | undefined
+  let isBuilt = false
   return {
     plan,
     async prepare(signal): Promise<PreparedTarget> {
-      if (!plan.resumes) await erase(plan, signal)
+      isBuilt = true
+      if (plan.resumes) await assembleStorage(plan, signal)
+      else await makeStorage(plan, signal)
       tree = await own.mountAll(plan, signal)
+      if (!plan.resumes) await bringKeys(plan, tree.directory)
       journal = await openJournal(tree.directory, own.image)
       const storage = await readStorage(plan, signal)
       return { directory: tree.directory, fileSystems: tree.mountPoints, journal, storage }
@@ -84,150 +92,84 @@ function createTarget(
     async close() {
       await journal?.close()
       await tree?.close()
-      await own.lock.close()
+      if (isBuilt) await closeStorage(plan)
+      isBuilt = false
+      await own.unlock()
     },
   }
 }
 
-/** Partitions the disk and makes the file systems; what was on it is gone. */
-async function erase(plan: DiskPlan, signal: AbortSignal): Promise<void> {
-  const expected = plan.partitions
-  await partitionDisk(plan.device, formatDiskScript(plan), { expected, signal })
-  for (const { number, fileSystem } of plan.partitions) {
-    if (fileSystem === null) continue
-    const { type, uuid, label, minimumInodes } = fileSystem
-    const inodes = minimumInodes === null ? {} : { minimumInodes }
-    const device = partitionPath(plan.device, number)
-    await makeFileSystem(device, { type, uuid, label, ...inodes, signal })
-  }
-}
-
-/** What is on the disk now, be it made or found. */
-async function readStorage(plan: DiskPlan, signal: AbortSignal): Promise<MadeStorage> {
-  const fileSystems: MadeFileSystem[] = []
-  for (const { number, fileSystem } of plan.partitions) {
-    if (fileSystem === null) continue
-    const device = partitionPath(plan.device, number)
-    const { type, mountPoint, mountOptions } = fileSystem
-    const { uuid = '', label = '' } = (await readSignature(device, undefined, signal)) ?? {}
-    fileSystems.push({ device, type, uuid, label, mountPoint, mountOptions })
-  }
-  const ofType = (typeCode: string) =>
-    plan.partitions
-      .filter((partition) => partition.typeCode === typeCode)
-      .map(({ number }) => partitionPath(plan.device, number))
-  const disk: MadeDisk = {
-    ...{ device: plan.device, label: 'gpt' },
-    hasBiosBootPartition: ofType(BIOS_BOOT_TYPE).length > 0,
-    efiPartitions: ofType(EFI_SYSTEM_TYPE),
-  }
-  fileSystems.sort(byMountPoint)
-  return { disks: [disk], fileSystems, arrays: [], volumeGroups: [], encrypted: [] }
-}
-
-async function planFor(
-  device: BlockDevice,
-  image: ImageFacts,
-  signal: AbortSignal,
-): Promise<DiskPlan> {
-  const { header, table, spillBytes } = image
-  const layout = header.layout
-  const mountPoints = (layout?.disks ?? []).flatMap(({ partitions }) =>
-    partitions.flatMap(({ fileSystem }) => fileSystem?.mountPoint ?? []),
+function chooseLayout({ layout }: DiskChoice, { header }: ImageFacts): Layout {
+  const golden = header.layout === null ? null : toLayout(header.layout)
+  if (layout !== undefined) return parseLayout(layout.text, { file: layout.file, golden })
+  if (golden !== null) return golden
+  throw new SiError(
+    'ERR_SI_TARGET_UNSUITABLE',
+    `Cannot deploy image "${header.name}" to a disk: it was captured from a directory and has no disk layout`,
+    { hint: 'Give a layout file with --layout, or use --root' },
   )
-  const existing = {
-    table: await readPartitionTable(device, signal),
-    signature: await readSignature(device.path, undefined, signal),
-  }
+}
+
+async function choosePaths(
+  { devices }: DiskChoice,
+  layout: Layout,
+  imageName: string,
+): Promise<readonly string[]> {
+  if (devices.length === 0) return chooseDisks(layout.disks, await listDisks())
+  if (devices.length === layout.disks.length) return devices
+  const names = layout.disks.map(({ name }) => name).join(', ')
+  throw new SiError(
+    'ERR_SI_TARGET_UNSUITABLE',
+    `Cannot deploy image "${imageName}" to ${devices.join(', ')}: its layout has ${layout.disks.length} disks (${names})`,
+    { hint: 'Name each of them, in this order, or give a layout file with --layout' },
+  )
+}
+
+function refuseTwice(paths: readonly string[]): void {
+  const twice = paths.find((path, index) => paths.indexOf(path) !== index)
+  if (twice === undefined) return
+  throw new SiError('ERR_SI_TARGET_UNSUITABLE', `Cannot use ${twice} as two disks of the layout`, {
+    hint: 'Name another disk',
+  })
+}
+
+function planFor(facts: {
+  readonly layout: Layout
+  readonly disks: readonly TargetDisk[]
+  readonly image: ImageFacts
+}): DiskPlan {
+  const { layout, disks, image } = facts
+  const { header, table, spillBytes } = image
+  const mountPoints = listDevices(layout).flatMap(({ fileSystem, isKept }) => {
+    const places = [fileSystem?.mountPoint, ...(fileSystem?.subvolumes ?? []).map(toMountPoint)]
+    return isKept ? [] : places.filter((place) => typeof place === 'string')
+  })
   checkMountPoints(table, mountPoints)
   const usage = measureUsage(table, mountPoints)
-  return planDisk({ image: plannedImage(header), layout, device, existing, usage, spillBytes })
+  return planStorage({ image: plannedImage(header), layout, disks, usage, spillBytes })
 }
 
-/** Whether the disk has exactly the partitions and file systems that the plan would make. */
-export function isPlanned(plan: DiskPlan, table: PartitionTable | null): boolean {
-  if (table?.label !== 'gpt' || table.partitions.length !== plan.partitions.length) return false
-  return plan.partitions.every((planned) => {
-    const found = table.partitions.find(({ number }) => number === planned.number)
-    if (found === undefined) return false
-    const { type = '', uuid = '' } = found.signature ?? {}
-    const isSameSystem =
-      planned.fileSystem === null ||
-      (planned.fileSystem.type === type &&
-        (planned.fileSystem.uuid === '' || sameUuid(planned.fileSystem.uuid, uuid)))
-    return (
-      found.startBytes === planned.startBytes &&
-      found.sizeBytes === planned.sizeBytes &&
-      isSameSystem
-    )
-  })
+function toMountPoint({ mountPoint }: { readonly mountPoint: string | null }): string | null {
+  return mountPoint
 }
 
-function sameUuid(a: string, b: string): boolean {
-  return a.replace('-', '').toLowerCase() === b.replace('-', '').toLowerCase()
-}
-
-/** Looks into a disk that is partitioned as planned; one that cannot be mounted is simply made anew. */
-async function holdsJournal(
-  plan: DiskPlan,
-  image: ImageFacts,
-  how: { readonly mountAll: MountAll; readonly signal: AbortSignal },
-): Promise<boolean> {
-  const root = plan.partitions.filter(({ fileSystem }) => fileSystem?.mountPoint === '/')
-  await showPartitions(plan.device, { expected: plan.partitions, signal: how.signal })
-  const tree = await how
-    .mountAll({ ...plan, partitions: root }, how.signal)
-    .catch((error: unknown) => {
-      if (how.signal.aborted) throw error
-      return undefined
-    })
-  if (tree === undefined) return false
-  try {
-    return (await readJournalOwner(tree.directory)) === image.infoHash
-  } finally {
-    await tree.close()
+/**
+ * Key files that the target is to have, before anything of the image is there: no link of the image can lead
+ * them elsewhere.
+ */
+async function bringKeys(plan: DiskPlan, directory: string): Promise<void> {
+  for (const layer of plan.layers) {
+    if (layer.kind !== 'encryption' || layer.keyInTarget === null) continue
+    const path = join(directory, layer.keyInTarget)
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      const { O_CREAT, O_EXCL, O_WRONLY } = constants
+      await using file = await open(path, O_WRONLY | O_CREAT | O_EXCL, 0o400)
+      await file.writeFile(await readFile(layer.keyFile))
+      await file.sync()
+    } catch (error) {
+      const message = `Cannot write the key ${layer.keyInTarget}: ${messageOf(error)}`
+      throw new SiError('ERR_SI_DEPLOY', message, { cause: error })
+    }
   }
-}
-
-async function inspect(path: string, imageName: string): Promise<BlockDevice> {
-  const device = await readBlockDevice(path).catch((error: unknown) => {
-    throw unsuitable(path, imageName, { why: messageOf(error) })
-  })
-  if (device.kind === 'other') {
-    throw unsuitable(path, imageName, { why: 'it is no block device', hint: 'Name a disk' })
-  }
-  if (device.kind === 'partition') {
-    const hint = 'Name the whole disk, such as /dev/sda'
-    throw unsuitable(path, imageName, { why: 'it is a partition', hint })
-  }
-  if (device.isReadOnly) throw unsuitable(path, imageName, { why: 'it is read-only' })
-  if (device.sizeBytes === 0) throw unsuitable(path, imageName, { why: 'it has no medium' })
-  return device
-}
-
-async function refuseUsed(device: BlockDevice, imageName: string): Promise<void> {
-  const uses = await readDiskUses(device)
-  if (uses.length === 0) return
-  const hint = 'Choose another disk, or unmount it'
-  throw unsuitable(device.path, imageName, { why: `it is ${uses.join(', ')}`, hint })
-}
-
-function unsuitable(
-  path: string,
-  imageName: string,
-  { why, hint }: { readonly why: string; readonly hint?: string },
-): SiError {
-  const message = `Cannot deploy image "${imageName}" to ${path}: ${why}`
-  return new SiError('ERR_SI_TARGET_UNSUITABLE', message, { hint })
-}
-
-async function lockDisk(device: BlockDevice): Promise<FileHandle> {
-  await mkdir(RUN_DIRECTORY, { recursive: true, mode: 0o700 })
-  const path = `${RUN_DIRECTORY}/${basename(device.path)}.lock`
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600)
-  if (flock(file.fd, 'exclusive')) return file
-  await file.close()
-  throw new SiError('ERR_SI_TARGET_BUSY', `Another deployment is writing to ${device.path}`, {
-    hint: 'Wait until it has ended',
-  })
 }

@@ -4,8 +4,8 @@ import { mkdirSync, rmdirSync } from 'node:fs'
 import { mkdtemp, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SiError } from '../../core/core.ts'
-import { mount, partitionPath, readMounts, unmount } from '../../host/host.ts'
-import type { PlannedPartition } from '../plan.ts'
+import { mount, readMounts, unmount } from '../../host/host.ts'
+import type { PlannedFileSystem } from './disk-plan.ts'
 
 export interface MountedTree {
   readonly directory: string
@@ -16,17 +16,15 @@ export interface MountedTree {
 }
 
 export interface MountTreeOptions {
-  /** Canonical path of the disk. */
-  readonly disk: string
-  readonly partitions: readonly PlannedPartition[]
+  readonly fileSystems: readonly PlannedFileSystem[]
   /** The private directory is this and a random suffix. */
   readonly prefix: string
   readonly signal: AbortSignal
 }
 
-/** Mounts every planned partition that has a mount point. */
+/** Mounts every file system that has a mount point, but for those that are kept. */
 export async function mountTree(options: MountTreeOptions): Promise<MountedTree> {
-  const { disk, signal } = options
+  const { signal } = options
   const directory = await mkdtemp(options.prefix)
   const mountPoints: string[] = []
   let isClosed = false
@@ -37,11 +35,11 @@ export async function mountTree(options: MountTreeOptions): Promise<MountedTree>
     rmdirSync(directory)
   }
   try {
-    for (const { number, mountPoint, type } of mountOrder(options.partitions)) {
+    for (const { device, mountPoint, type, subvolume } of mountOrder(options.fileSystems)) {
       const where = join(directory, mountPoint)
       mkdirSync(where, { recursive: true })
-      const how = { type, options: mountOptions(type), signal }
-      await mount(partitionPath(disk, number), where, how)
+      const part = subvolume === null ? [] : [`subvol=${subvolume}`]
+      await mount(device, where, { type, options: [...mountOptions(type), ...part], signal })
       mountPoints.push(where)
     }
   } catch (error) {
@@ -63,19 +61,24 @@ export async function unmountLeftovers(prefix: string): Promise<void> {
 }
 
 interface PlannedMount {
-  readonly number: number
+  readonly device: string
   readonly mountPoint: string
   readonly type: string
+  readonly subvolume: string | null
 }
 
-function mountOrder(partitions: readonly PlannedPartition[]): readonly PlannedMount[] {
+function mountOrder(fileSystems: readonly PlannedFileSystem[]): readonly PlannedMount[] {
   const depth = (path: string) => path.split('/').filter((part) => part !== '').length
-  return partitions
-    .flatMap(({ number, fileSystem }) => {
-      const { mountPoint = null, type = '' } = fileSystem ?? {}
-      return mountPoint === null ? [] : [{ number, mountPoint, type }]
-    })
-    .sort((a, b) => depth(a.mountPoint) - depth(b.mountPoint))
+  const mounts = fileSystems.flatMap(({ device, type, mountPoint, subvolumes, isKept }) => {
+    const places = [
+      { mountPoint, subvolume: null },
+      ...subvolumes.map((one) => ({ mountPoint: one.mountPoint, subvolume: one.path })),
+    ]
+    return places.flatMap(({ mountPoint: at, subvolume }) =>
+      isKept || at === null ? [] : [{ device, type, mountPoint: at, subvolume }],
+    )
+  })
+  return mounts.sort((a, b) => depth(a.mountPoint) - depth(b.mountPoint))
 }
 
 /**
