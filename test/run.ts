@@ -5,12 +5,16 @@ import { globSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { runInGuest } from './lab/guest.ts'
+import { withScope } from './lab/scope.ts'
 
 interface Stage {
   readonly name: string
   readonly patterns: readonly string[]
   /** Test files that run at the same time; heavy stages would only disturb each other. */
   readonly concurrency: number
+  /** Runs in a virtual machine, for what this machine's kernel may lack; see lab/guest.ts. */
+  readonly isInGuest?: boolean
 }
 
 const STAGES: readonly Stage[] = [
@@ -22,11 +26,14 @@ const STAGES: readonly Stage[] = [
   { name: 'contract', patterns: ['test/contract/**/*.test.ts'], concurrency: 1 },
   { name: 'integration', patterns: ['test/integration/**/*.test.ts'], concurrency: 1 },
   { name: 'cli', patterns: ['test/cli/**/*.test.ts'], concurrency: 1 },
+  { name: 'guest', patterns: ['test/guest/**/*.test.ts'], concurrency: 1, isInGuest: true },
   { name: 'e2e', patterns: ['test/e2e/**/*.test.ts'], concurrency: 1 },
 ]
 
 /** A file that takes longer hangs; the slowest end-to-end file takes a few minutes. */
 const FILE_TIMEOUT_MS = 20 * 60_000
+/** Ends a guest that hangs before its own runner can say so. */
+const GUEST_TIMEOUT_MS = 30 * 60_000
 
 interface Totals {
   passed: number
@@ -50,6 +57,9 @@ async function runStage(stage: Stage, totals: Totals): Promise<void> {
     .sort()
     .map((file) => `${root}/${file}`)
   if (files.length === 0) return
+  if (stage.isInGuest === true && process.env['SI_LAB_GUEST'] === undefined) {
+    return runStageInGuest(stage, totals)
+  }
   process.stdout.write(`\n── ${stage.name}: ${files.length} files\n`)
   const events = run({ files, concurrency: stage.concurrency, timeout: FILE_TIMEOUT_MS })
   events.on('test:summary', ({ file, counts }) => {
@@ -64,6 +74,32 @@ async function runStage(stage: Stage, totals: Totals): Promise<void> {
     skips.push(`${relative(root, file ?? '')}: ${name}${reason}`)
   })
   for await (const text of events.compose(new spec())) process.stdout.write(String(text))
+}
+
+/** The same stage, run by this program in a guest; its last line has the totals. */
+async function runStageInGuest(stage: Stage, totals: Totals): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    skips.push(`stage ${stage.name}: needs root`)
+    totals.skipped += 1
+    return
+  }
+  process.stdout.write(`\n── ${stage.name}: starting a virtual machine\n`)
+  let counts: RegExpExecArray | null = null
+  const status = await withScope((scope) =>
+    runInGuest(scope, {
+      command: ['node', 'test/run.ts', stage.name, ...filters],
+      deadlineMs: GUEST_TIMEOUT_MS,
+      say: (text) => process.stdout.write(`${text}\n`),
+      onLine: (line) => {
+        counts = /^(\d+) passed, (\d+) failed, (\d+) skipped/.exec(line) ?? counts
+        process.stdout.write(`${line}\n`)
+      },
+    }),
+  )
+  const [passed = 0, failed = 0, skipped = 0] = (counts ?? []).slice(1).map(Number)
+  totals.passed += passed
+  totals.failed += status !== 0 && failed + skipped === 0 ? 1 : failed
+  totals.skipped += skipped
 }
 
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 }

@@ -9,6 +9,8 @@ export interface LoopDisk {
   /** Such as /dev/loop3. */
   readonly device: string
   readonly sizeBytes: number
+  /** The raw image behind it. */
+  readonly file: string
   /** /dev/loop3p1 for 1. */
   partition(number: number): string
 }
@@ -32,7 +34,7 @@ export async function attachLoop(scope: Scope, file: string, sizeBytes: number):
   scope.defer(`loop device of ${file}`, () => detachAll(file))
   const { stdout } = await run('losetup', ['--find', '--show', file], { signal: scope.signal })
   const device = stdout.trim()
-  return { device, sizeBytes, partition: (number) => `${device}p${number}` }
+  return { device, sizeBytes, file, partition: (number) => `${device}p${number}` }
 }
 
 /** Makes the partitions of the disk's table appear as devices. */

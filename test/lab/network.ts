@@ -1,6 +1,7 @@
 // A network of its own: hosts are network namespaces whose cables end in a bridge that lives in one
-// more namespace, so that nothing is added to the machine's own network. Each host finds the others
-// by name (/etc/netns/NAME/hosts, see ip-netns(8)). Addresses are 10.77.0.0/24.
+// more namespace, so that nothing is added to the machine's own network. Virtual hosts are taps on
+// that bridge, for virtual machines. Each host finds the others, and the virtual ones, by name
+// (/etc/netns/NAME/hosts, see ip-netns(8)). Addresses are 10.77.0.0/24.
 import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/host/host.ts'
@@ -12,15 +13,27 @@ export interface NetworkHost {
   readonly namespace: string
 }
 
+/** A cable for a virtual machine. Its address is what others are told; the machine must take it. */
+export interface VirtualHost extends NetworkHost {
+  readonly mac: string
+}
+
 export interface NetworkOptions {
   readonly hosts: readonly string[]
+  /** Names of virtual hosts, at most 15 characters each. */
+  readonly virtualHosts?: readonly string[]
   /** What each host's cable carries in each direction; unshaped when left out. */
   readonly bitsPerSecond?: number | undefined
 }
 
 /** The host of this name. */
-export type Network = (name: string) => NetworkHost
+export interface Network {
+  (name: string): NetworkHost
+  readonly virtual: (name: string) => VirtualHost
+}
 
+/** Last part of the first virtual host's address. */
+const FIRST_VIRTUAL = 101
 /** What a cable may carry at once above its rate; tbf needs at least rate / HZ. */
 const BURST_BYTES = 256 * 1024
 /** How long a byte waits for its turn at most before it is dropped. */
@@ -33,21 +46,35 @@ export async function createNetwork(scope: Scope, options: NetworkOptions): Prom
     namespace: `${scope.id}-${name}`,
   }))
   const bridge = bridgeNamespace(scope)
+  const virtualHosts = (options.virtualHosts ?? []).map((name, index) => ({
+    name,
+    address: `10.77.0.${FIRST_VIRTUAL + index}`,
+    namespace: bridge,
+    mac: `52:54:00:77:00:${(FIRST_VIRTUAL + index).toString(16)}`,
+  }))
   await addNamespace(scope, bridge)
   await ip(scope, '-n', bridge, 'link', 'add', 'name', 'br0', 'up', 'type', 'bridge')
   for (const host of hosts) {
-    await writeHostsFile(scope, host.namespace, hosts)
+    await writeHostsFile(scope, host.namespace, [...hosts, ...virtualHosts])
     await addNamespace(scope, host.namespace)
     await connect(scope, bridge, host)
     if (options.bitsPerSecond === undefined) continue
     await shape(scope, host.namespace, 'eth0', options.bitsPerSecond)
     await shape(scope, bridge, host.name, options.bitsPerSecond)
   }
-  return (name) => {
-    const host = hosts.find((host) => host.name === name)
-    if (host === undefined) throw new Error(`The network has no host "${name}"`)
-    return host
+  for (const { name } of virtualHosts) {
+    await ip(scope, '-n', bridge, 'tuntap', 'add', 'dev', name, 'mode', 'tap')
+    await ip(scope, '-n', bridge, 'link', 'set', 'dev', name, 'master', 'br0', 'up')
   }
+  return Object.assign((name: string) => findHost(hosts, name), {
+    virtual: (name: string) => findHost(virtualHosts, name),
+  })
+}
+
+function findHost<T extends NetworkHost>(hosts: readonly T[], name: string): T {
+  const host = hosts.find((host) => host.name === name)
+  if (host === undefined) throw new Error(`The network has no host "${name}"`)
+  return host
 }
 
 /** The namespace of the bridge; the far end of each host's cable is there, under the host's name. */

@@ -1,9 +1,9 @@
 // Everything a run makes outside of its own memory (namespaces, mounts, loop devices, programs,
 // folders) belongs to a scope, which takes it away in reverse order: at the end, on a failure and
 // when interrupted. A release is registered before its thing is made, so it must accept absence.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf, SiError } from '../../src/core/core.ts'
 import { sweepDeadRuns } from './sweep.ts'
@@ -17,6 +17,8 @@ export interface Scope {
   readonly signal: AbortSignal
   /** Registers how to take away what is made next. `what` is named when that fails. */
   defer(what: string, release: () => Promise<unknown>): void
+  /** Names a file, such as a log, that is copied out of the way of clean-up when the run fails. */
+  keepOnFailure(file: string): void
 }
 
 /** How long the body may take to notice that it was interrupted before clean-up begins regardless. */
@@ -34,18 +36,23 @@ export async function withScope<T>(body: (scope: Scope) => Promise<T>): Promise<
   const controller = new AbortController()
   const stopListening = endOnSignals(controller)
   const releases: { what: string; release: () => Promise<unknown> }[] = []
+  const id = `si${process.pid}`
+  const kept: string[] = []
   try {
     await sweepDeadRuns()
-    const id = `si${process.pid}`
     const directory = await mkdtemp(join(tmpdir(), `${id}-`))
     const scope: Scope = {
       id,
       directory,
       signal: controller.signal,
       defer: (what, release) => releases.push({ what, release }),
+      keepOnFailure: (file) => kept.push(file),
     }
     scope.defer(directory, () => rm(directory, { recursive: true, force: true, maxRetries: 3 }))
     return await endEarly(body(scope), controller.signal)
+  } catch (error) {
+    if (!controller.signal.aborted) await keep(kept, id)
+    throw error
   } finally {
     await releaseAll(releases)
     stopListening()
@@ -69,6 +76,15 @@ async function endEarly<T>(body: Promise<T>, signal: AbortSignal): Promise<T> {
   } catch (error) {
     throw signal.aborted ? signal.reason : error
   }
+}
+
+/** Says where the files are afterwards. */
+async function keep(files: readonly string[], id: string): Promise<void> {
+  if (files.length === 0) return
+  const folder = join(tmpdir(), `swarmimager-failed-${id}`)
+  await mkdir(folder, { recursive: true })
+  for (const file of files) await copyFile(file, join(folder, basename(file))).catch(() => {})
+  process.stderr.write(`logs of the failed run: ${folder}\n`)
 }
 
 async function releaseAll(

@@ -28,7 +28,9 @@ openssh-client      ssh, ssh-keygen: capture
 openssh-server      sshd: capture tests
 procps              ps: memory figures
 python3-libtorrent  a foreign BitTorrent client, and the engine that ours is measured against
-qemu-system-common  qemu-storage-daemon: a disk that loses what was not flushed
+ovmf                UEFI firmware of virtual machines
+qemu-system-common  qemu-storage-daemon: a disk that loses what was not flushed; virtiofsd: folders in guests
+qemu-system-x86     virtual machines: guests that tests run in, machines that boot
 rsync               compares the deployed trees with the golden one
 rtorrent            a foreign BitTorrent client
 shellcheck          lints the shell scripts

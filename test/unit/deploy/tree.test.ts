@@ -80,7 +80,7 @@ test(
     try {
       const tree = join(directory, 'golden')
       const signal = AbortSignal.timeout(60_000)
-      await writeNastyContent({ id: '', directory, signal, defer() {} }, tree)
+      await writeNastyContent({ id: '', directory, signal, defer() {}, keepOnFailure() {} }, tree)
       const image = await makeSampleImage({ tree, directory: join(directory, 'image') })
       const target = join(directory, 'target')
       await mkdir(target)

@@ -1,0 +1,168 @@
+// Virtual machines under QEMU without hardware assistance (TCG), so that they run wherever the tests
+// do. A machine is switched off with its scope; the log of its console is kept when the run fails.
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startInLab, type LabProgram } from './lab-program.ts'
+import { openConsole, type MachineConsole } from './machine-console.ts'
+import { onHost, type VirtualHost } from './network.ts'
+import { runQmp } from './qmp.ts'
+import { type Scope } from './scope.ts'
+import { serveFolder, type SharedFolder } from './shared-folder.ts'
+
+export interface MachineDisk {
+  /** A raw disk image. */
+  readonly file: string
+  readonly bus: 'virtio' | 'nvme'
+  /** Shown in /dev/disk/by-id; at most 20 characters. */
+  readonly serial: string
+  /** What is written is forgotten at the end; the file stays as it is. */
+  readonly isSnapshot?: boolean
+  /** File for QEMU's blkdebug: when which requests fail, and how. */
+  readonly faults?: string
+}
+
+export interface DirectKernel {
+  readonly file: string
+  readonly initramfs?: string
+  readonly parameters: string
+}
+
+export interface MachineOptions {
+  readonly name: string
+  readonly disks: readonly MachineDisk[]
+  readonly memoryMiB?: number
+  /** `bios` when left out. The variables of UEFI begin empty at each start. */
+  readonly firmware?: 'bios' | 'uefi'
+  /** Loaded by QEMU itself; otherwise the firmware boots from network and disks. */
+  readonly kernel?: DirectKernel
+  /** Its cable in the lab's network; without it there is none. */
+  readonly network?: VirtualHost
+  /** What the firmware tries first; `disk` when left out. */
+  readonly bootFirst?: 'disk' | 'network'
+  readonly folders?: readonly SharedFolder[]
+  /** Socket that gets what the guest writes to /dev/virtio-ports/lab.output. */
+  readonly output?: string
+}
+
+export interface Machine {
+  readonly name: string
+  readonly console: MachineConsole
+  /** Settles with QEMU's exit status once the machine is off; rejects when interrupted. */
+  readonly exited: Promise<number>
+  /** As the reset button. */
+  reset(): Promise<void>
+  /** Asks its operating system to shut down, as the power button does. */
+  pressPower(): Promise<void>
+  /** Pulls the plug: what the guest had not flushed may be lost. */
+  cutPower(): Promise<void>
+}
+
+const DEFAULT_MEMORY_MIB = 1024
+const FIRMWARE = '/usr/share/OVMF'
+
+export async function startMachine(scope: Scope, options: MachineOptions): Promise<Machine> {
+  const base = join(scope.directory, options.name)
+  const consoleFile = `${base}-console.log`
+  const qmp = `${base}-qmp.sock`
+  const args = [
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-smp', '2', '-cpu', 'max'],
+    ...['-accel', 'tcg,thread=multi', '-rtc', 'base=utc', '-device', 'virtio-rng-pci'],
+    ...memoryArguments(options),
+    ...['-chardev', `file,id=console,path=${consoleFile},append=on`, '-serial', 'chardev:console'],
+    ...['-qmp', `unix:${qmp},server=on,wait=off`],
+    ...outputArguments(options),
+    ...(await firmwareArguments(base, options)),
+    ...options.disks.flatMap((disk, index) => diskArguments(disk, { index, ...options })),
+    ...networkArguments(options),
+  ]
+  for (const folder of options.folders ?? []) {
+    args.push(...(await serveFolder(scope, options.name, folder)))
+  }
+  const program = startQemu(scope, options, args)
+  return describeMachine(scope, { name: options.name, consoleFile, qmp, program })
+}
+
+function startQemu(scope: Scope, options: MachineOptions, qemu: readonly string[]): LabProgram {
+  // A tap is a file descriptor of the namespace where it lies: the program must start there.
+  const words: [string, readonly string[]] = ['qemu-system-x86_64', qemu]
+  const { network } = options
+  const [program, args] = network === undefined ? words : onHost(network, ...words)
+  return startInLab(scope, options.name, { program, args })
+}
+
+function describeMachine(
+  scope: Scope,
+  started: { name: string; consoleFile: string; qmp: string; program: LabProgram },
+): Machine {
+  const { name, program, qmp } = started
+  let hasEnded = false
+  program.exited.finally(() => (hasEnded = true)).catch(() => {})
+  const command = async (text: string) => {
+    await runQmp(qmp, text, { signal: scope.signal })
+  }
+  return {
+    name,
+    console: openConsole(scope, started.consoleFile, { name, hasEnded: () => hasEnded }),
+    exited: program.exited,
+    reset: () => command('system_reset'),
+    pressPower: () => command('system_powerdown'),
+    cutPower: () => program.stop('SIGKILL'),
+  }
+}
+
+function memoryArguments(options: MachineOptions): string[] {
+  const mebibytes = options.memoryMiB ?? DEFAULT_MEMORY_MIB
+  const backend = `memory-backend-memfd,id=memory,size=${mebibytes}M,share=on`
+  return ['-m', `${mebibytes}`, '-object', backend, '-machine', 'q35,memory-backend=memory']
+}
+
+function outputArguments({ output }: MachineOptions): string[] {
+  if (output === undefined) return []
+  return [
+    ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=output,path=${output}`],
+    ...['-device', 'virtserialport,chardev=output,name=lab.output'],
+  ]
+}
+
+async function firmwareArguments(base: string, options: MachineOptions): Promise<string[]> {
+  const { kernel } = options
+  if (kernel !== undefined) {
+    const initramfs = kernel.initramfs === undefined ? [] : ['-initrd', kernel.initramfs]
+    // A kernel that panics restarts the machine, and that ends it: no test waits for a dead guest.
+    const parameters = `${kernel.parameters} panic=1`
+    return ['-no-reboot', '-kernel', kernel.file, ...initramfs, '-append', parameters]
+  }
+  if (options.firmware !== 'uefi') return []
+  const variables = `${base}-variables.fd`
+  await copyFile(join(FIRMWARE, 'OVMF_VARS_4M.fd'), variables)
+  const code = join(FIRMWARE, 'OVMF_CODE_4M.fd')
+  return [
+    ...['-drive', `if=pflash,format=raw,unit=0,readonly=on,file=${code}`],
+    ...['-drive', `if=pflash,format=raw,unit=1,file=${variables}`],
+  ]
+}
+
+function diskArguments(
+  disk: MachineDisk,
+  machine: { readonly index: number; readonly bootFirst?: 'disk' | 'network' },
+): string[] {
+  const id = `disk${machine.index}`
+  const file = disk.faults === undefined ? disk.file : `blkdebug:${disk.faults}:${disk.file}`
+  const snapshot = disk.isSnapshot === true ? ',snapshot=on' : ''
+  const order = (machine.bootFirst === 'network' ? 2 : 1) + machine.index
+  const device = disk.bus === 'nvme' ? 'nvme' : 'virtio-blk-pci'
+  return [
+    ...['-drive', `if=none,id=${id},format=raw,discard=unmap,file=${file}${snapshot}`],
+    ...['-device', `${device},drive=${id},serial=${disk.serial},bootindex=${order}`],
+  ]
+}
+
+function networkArguments(options: MachineOptions): string[] {
+  const { network } = options
+  if (network === undefined) return ['-nic', 'none']
+  const order = options.bootFirst === 'network' ? 1 : options.disks.length + 1
+  return [
+    ...['-netdev', `tap,id=cable,ifname=${network.name},script=no,downscript=no`],
+    ...['-device', `virtio-net-pci,netdev=cable,mac=${network.mac},bootindex=${order}`],
+  ]
+}
