@@ -78,7 +78,7 @@ async function prepare(scope: Scope): Promise<Deployment> {
 
 function optionsOf(made: Deployment, changes: Partial<DeployOptions> = {}): DeployOptions {
   const finish = { ...PLAIN_FINISH, hostName: 'node07.lab' }
-  const target = { type: 'disk', device: made.disk.device } as const
+  const target = { type: 'disk', devices: [made.disk.device] } as const
   return deployOptions(made.image, target, { peers: made.peers, finish, ...changes })
 }
 
