@@ -3,6 +3,7 @@ import { isSiError, errnoOf, messageOf, SiError } from '../../src/core/core.ts'
 import { benchCapture } from './bench-capture.ts'
 import { benchDeploy } from './bench-deploy.ts'
 import { benchEngine } from './bench-engine.ts'
+import { benchFinish } from './bench-finish.ts'
 import { benchFluid } from './bench-fluid.ts'
 import { benchLanes } from './bench-lanes.ts'
 import { benchRepository } from './bench-repository.ts'
@@ -12,6 +13,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   capture: competition(benchCapture),
   deploy: competition(benchDeploy),
   engine: benchEngine,
+  finish: benchFinish,
   fluid: benchFluid,
   lanes: benchLanes,
   repository: benchRepository,

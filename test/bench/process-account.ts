@@ -26,8 +26,17 @@ export async function readMainThreadCpuSeconds(pid: number): Promise<number> {
   return cpuSecondsOf(await readFile(`/proc/${pid}/task/${pid}/stat`, 'utf8'))
 }
 
-function cpuSecondsOf(stat: string): number {
+/** User and system time of all programs that this one started and waited for, and of theirs. */
+export async function readChildrenCpuSeconds(): Promise<number> {
+  return cpuSecondsOf(await readFile('/proc/self/stat', 'utf8'), FIRST_OF_CHILDREN)
+}
+
+/** Counted from field 3. */
+const FIRST_OF_OWN = 11
+const FIRST_OF_CHILDREN = 13
+
+function cpuSecondsOf(stat: string, first = FIRST_OF_OWN): number {
   // The name, in brackets, may hold anything; what follows it begins with field 3.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
+  return (Number(fields[first]) + Number(fields[first + 1])) / TICKS_PER_SECOND
 }

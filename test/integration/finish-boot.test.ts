@@ -1,0 +1,44 @@
+// The proof of a deployment: a virtual machine boots the deployed disk by itself, through BIOS and GRUB, up to the
+// prompt that has the name which was asked for. Needs root.
+import assert from 'node:assert/strict'
+import { truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { silentProgress } from '../../src/core/core.ts'
+import { deploy, PLAIN_FINISH } from '../../src/deploy/deploy.ts'
+import { bootableImage, ROOT_UUID } from './bootable-image.ts'
+import { attachLoop } from '../lab/loop-disk.ts'
+import { startMachine } from '../lab/qemu-machine.ts'
+import { withScope } from '../lab/scope.ts'
+import { deployOptions, seedSample } from './deploy-sample.ts'
+
+const skip = process.geteuid?.() === 0 ? false : 'needs root'
+const MIB = 2 ** 20
+const BOOT_DEADLINE_MS = 8 * 60_000
+
+test('a disk deployed for BIOS boots by itself, under its own name', { skip }, async () => {
+  await withScope(async (scope) => {
+    const image = await bootableImage(scope)
+    const seeder = await seedSample(image)
+    scope.defer('seeder', () => seeder.close())
+    const file = join(scope.directory, 'target.disk')
+    await writeFile(file, '')
+    await truncate(file, 3000 * MIB)
+    const disk = await attachLoop(scope, file, 3000 * MIB)
+    const finish = {
+      ...{ ...PLAIN_FINISH, firmware: 'bios' as const, initramfs: 'always' as const },
+      hostName: 'node07.lab',
+    }
+    const target = { type: 'disk' as const, devices: [disk.device] }
+    const io = { progress: silentProgress, confirm: () => Promise.resolve() }
+    const options = deployOptions(image, target, { peers: [seeder.address], finish })
+    const report = await deploy(options, io, scope.signal)
+    assert.deepEqual([report.leftOut, report.notes], [[], []])
+    const name = 'node07'
+    const disks = [{ file, bus: 'virtio', serial: 'target' } as const]
+    const machine = await startMachine(scope, { name, disks })
+    await machine.console.waitFor(/node07 login:/, BOOT_DEADLINE_MS)
+    assert.match(await machine.console.text(), new RegExp(`root=UUID=${ROOT_UUID}`))
+    await machine.cutPower()
+  })
+})
