@@ -8,7 +8,15 @@ export {
   type IssueRequest,
 } from './authority.ts'
 export { REVOCATION_REASONS, type IssuedRecord, type RevocationReason } from './authority-index.ts'
+export { chainOf, type CallOptions, type TlsMaterial } from './call-options.ts'
 export { fingerprintOf, type Certificate } from './certificate.ts'
+export {
+  openCredentials,
+  PEER_ROLES,
+  type CredentialFiles,
+  type Credentials,
+  type Demand,
+} from './credentials.ts'
 export { writeDurably } from './durable-file.ts'
 export { parseIdentityName, parseRole, ROLES, type Identity, type Role } from './identity.ts'
 export { KEY_MODE, KEY_TYPES, type KeyType } from './private-key.ts'

@@ -21,6 +21,8 @@ export interface PeerSetOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly dial: Surroundings['dial']
+  /** A connection that we made ended before the other side had greeted. */
+  readonly onRefused: (address: string, error: Error) => void
   /** False: nothing is wanted; with four connections or more, only static peers are dialled. */
   readonly needsPeers: () => boolean
 }
@@ -224,9 +226,10 @@ export class PeerSet {
           this.#dials.delete(dial)
           this.#greeted(dial, theirs)
         },
-        onClose: () => {
+        onClose: (error) => {
           this.#dials.delete(dial)
           this.#candidates.ended(dial.address, 'failed', clock.monotonicMs())
+          if (error !== undefined) this.#options.onRefused(address, error)
         },
       },
       { clock, onConnect: () => connection.sendHandshake(handshake) },

@@ -7,17 +7,21 @@ import { type InfoHash } from '../torrent/torrent.ts'
 import { type Connection } from './connection/connection.ts'
 import { isLoopback } from './discovery/compact-peers.ts'
 import { type Role } from './wire/extension.ts'
+import { createSecureAnnounce } from './discovery/tracker-request.ts'
 import { createLocalDiscovery, type LocalDiscovery } from './discovery/local-discovery.ts'
 import { createPeerId, type Handshake } from './wire/handshake.ts'
 import { createLanes } from './lanes/lanes.ts'
 import { PeerListener } from './connection/listener.ts'
-import { localSockets } from './connection/peer-socket.ts'
+import { PeerGuard, type PeerSecurity } from './connection/peer-guard.ts'
+import { createLocalSockets, type PeerSockets } from './connection/peer-socket.ts'
+import { Refusals } from './connection/refusals.ts'
 import { descriptorOf } from './connection/socket-descriptor.ts'
-import { systemSurroundings } from './surroundings.ts'
+import { systemSurroundings, type Surroundings } from './surroundings.ts'
 import { type AddTorrent, type Torrent } from './torrent-handle.ts'
 import { TorrentSession } from './torrent-session.ts'
 import { createUploadBuffers, type UploadBuffers } from './pieces/upload-buffers.ts'
 
+export { type PeerSecurity } from './connection/peer-guard.ts'
 export { type Role } from './wire/extension.ts'
 export { createPiecePool, type PiecePool, type PiecePoolOptions } from './pieces/piece-pool.ts'
 export { servePieces, type PieceHandlers } from './pieces/serve-pieces.ts'
@@ -46,6 +50,8 @@ export interface SwarmOptions {
   readonly maxPeers?: number
   /** Threads that own sockets, the calling one counted. Default 1. */
   readonly lanes?: number
+  /** TLS with everybody. Left out: TLS with nobody. The swarm does not close the credentials. */
+  readonly security?: PeerSecurity | undefined
   /** All torrents together; unlimited when left out. */
   readonly uploadBytesPerSecond?: number | undefined
   readonly downloadBytesPerSecond?: number | undefined
@@ -91,7 +97,9 @@ class ListeningSwarm implements Swarm {
   readonly #uploadBuffers: UploadBuffers
   readonly #uploadLimit: TokenBucket | undefined
   readonly #downloadLimit: TokenBucket | undefined
-  #sockets = localSockets
+  readonly #guard: PeerGuard | undefined
+  readonly #refusals: Refusals
+  #sockets: PeerSockets
   #local: LocalDiscovery | undefined
   #port = 0
   #closed: Promise<void> | undefined
@@ -109,12 +117,18 @@ class ListeningSwarm implements Swarm {
       buffers: UPLOAD_BUFFERS,
       clock: this.#clock,
     })
+    const { security } = options
+    const onNote = (text: string) => this.#note(text)
+    this.#guard = security && new PeerGuard(security, onNote)
+    this.#refusals = new Refusals(this.#clock, onNote)
+    this.#sockets = createLocalSockets(this.#guard)
     this.#listener = new PeerListener({
       ...{ host: options.host, port: options.port, clock: this.#clock },
       sockets: () => this.#sockets,
       infoHashes: () => this.#torrents.keys(),
       onHandshake: (connection, handshake) => this.#onHandshake(connection, handshake),
-      onNote: (text) => this.#note(text),
+      onRefused: (address, error) => this.#refusals.add(address, error),
+      onNote,
     })
   }
 
@@ -141,7 +155,8 @@ class ListeningSwarm implements Swarm {
       return this.#note('This Node does not tell the descriptors of sockets: one lane is used')
     }
     const onNote = (text: string) => this.#note(text)
-    this.#sockets = createLanes({ count, uploads: this.#uploadBuffers, onNote })
+    const guard = this.#guard
+    this.#sockets = createLanes({ count, uploads: this.#uploadBuffers, onNote, guard })
   }
 
   async #discoverLocally(host: string): Promise<void> {
@@ -168,7 +183,7 @@ class ListeningSwarm implements Swarm {
       ...{ role, announceAddress, rack, peerId: this.#peerId, listenPort: this.#port },
       ...{ clock: this.#clock, random: this.#random, uploadBuffers: this.#uploadBuffers },
       ...{ uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit },
-      surroundings: { ...systemSurroundings, dial: this.#sockets.dial },
+      surroundings: this.#surroundings,
       localDiscovery: this.#local,
       maxPeers: this.#options.maxPeers ?? MAX_PEERS[role],
       onNote: (text) => this.#note(text),
@@ -176,6 +191,16 @@ class ListeningSwarm implements Swarm {
     })
     this.#torrents.set(infoHash, session)
     return session
+  }
+
+  get #surroundings(): Surroundings {
+    const { security } = this.#options
+    return {
+      ...systemSurroundings,
+      dial: this.#sockets.dial,
+      onRefused: (address, error) => this.#refusals.add(address, error),
+      ...(security && { announce: createSecureAnnounce(security) }),
+    }
   }
 
   close(): Promise<void> {
@@ -189,6 +214,7 @@ class ListeningSwarm implements Swarm {
     await this.#local?.close()
     await listenerClosed
     await this.#sockets.close()
+    this.#guard?.close()
   }
 
   #onHandshake(connection: Connection, handshake: Handshake): void {

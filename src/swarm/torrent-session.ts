@@ -189,6 +189,7 @@ export class TorrentSession implements Torrent {
       handshake: { infoHash, peerId, supportsFast: true, supportsExtensions: true },
       needsPeers: () => this.#picker.unfinishedCount > 0 && this.#canDownload,
       ...{ maxPeers, clock, random, dial: surroundings.dial },
+      onRefused: surroundings.onRefused,
     })
   }
 

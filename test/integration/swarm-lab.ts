@@ -12,6 +12,7 @@ import {
   createSlab,
   createSwarm,
   openFileStore,
+  type PeerSecurity,
   type PieceStore,
   type Slab,
   type Swarm,
@@ -56,6 +57,7 @@ export interface SeedOptions extends Pick<SwarmOptions, 'role' | 'clock'> {
   readonly lanes: number
   /** The first of them, the network thread, has a connection already: who comes next lives on another. */
   readonly isFirstLaneTaken: boolean
+  readonly security: PeerSecurity
 }
 
 export interface GetOptions extends SeedOptions {
@@ -174,6 +176,7 @@ export async function startSeeder(
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     lanes: options.lanes ?? 1,
+    security: options.security,
     role: options.role ?? 'server',
     ...(options.clock === undefined ? {} : { clock: options.clock }),
     uploadBytesPerSecond: options.uploadBytesPerSecond,
@@ -240,6 +243,7 @@ export async function startGetter(
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     lanes: options.lanes ?? 1,
+    security: options.security,
     rack: options.rack,
     role: 'node',
     uploadBytesPerSecond: options.uploadBytesPerSecond,

@@ -169,6 +169,7 @@ export class SimSwarm {
         dial: this.network.dialFrom(name),
         announce: this.#tracker.announceFrom(name),
         soon: (callback) => void time.after(0, callback),
+        onRefused: () => {},
       },
       uploadBuffers: createHollowBuffers(time, this.options.uploadBufferBytes),
       localDiscovery: undefined,

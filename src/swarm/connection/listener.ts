@@ -9,7 +9,10 @@ import { type PeerSockets } from './peer-socket.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
-/** Connections that have not said yet what they want; the oldest makes room, as it is the slowest. */
+/**
+ * Connections that have not said yet what they want, a TLS handshake included. The oldest of the host that has most of
+ * them makes room, as it is the slowest: one host's flood is its own loss.
+ */
 const MAX_UNKNOWN = 64
 
 /** When hundreds of machines start at once, all of them are new: none gives way before this. */
@@ -27,6 +30,8 @@ export interface ListenerOptions {
   readonly sockets: () => PeerSockets
   readonly infoHashes: () => Iterable<InfoHash>
   readonly onHandshake: (connection: Connection, handshake: Handshake) => void
+  /** A connection ended before it had said what it wants. */
+  readonly onRefused: (address: string, error: Error) => void
   readonly onNote: (text: string) => void
 }
 
@@ -97,7 +102,10 @@ export class PeerListener {
           forget()
           onHandshake(connection, handshake)
         },
-        onClose: () => forget(),
+        onClose: (error) => {
+          forget()
+          if (error !== undefined) this.#options.onRefused(connection.address, error)
+        },
       },
       { clock, infoHashes },
     )
@@ -110,8 +118,11 @@ export class PeerListener {
   }
 
   #makeRoom(nowMs: number): void {
-    const [[oldest, sinceMs] = []] = this.#unknown
-    if (oldest === undefined || sinceMs === undefined || this.#unknown.size < MAX_UNKNOWN) return
+    if (this.#unknown.size < MAX_UNKNOWN) return
+    const byHost = Map.groupBy(this.#unknown, ([{ remoteHost }]) => remoteHost)
+    const most = [...byHost.values()].reduce((a, b) => (b.length > a.length ? b : a), [])
+    const [oldest, sinceMs] = most[0] ?? []
+    if (oldest === undefined || sinceMs === undefined) return
     if (nowMs - sinceMs < GRACE_MS && this.#unknown.size < MAX_UNKNOWN_AND_NEW) return
     this.#unknown.delete(oldest)
     oldest.close()

@@ -5,8 +5,10 @@ import { type Clock } from '../../core/core.ts'
 import { limitUnsent } from '../../host/host.ts'
 import { type InfoHash } from '../../torrent/torrent.ts'
 import { plainAddress, type Connection, type ConnectionOwner, type Dial } from './connection.ts'
+import { type PeerGuard } from './peer-guard.ts'
 import { descriptorOf } from './socket-descriptor.ts'
-import { TcpConnection, type SocketReader } from './tcp-connection.ts'
+import { TcpConnection } from './tcp-connection.ts'
+import { type SocketReader, type TlsTerms } from './tcp-setup.ts'
 
 /** The kernel finds out about a machine that lost power this long after its last byte (and 10 s). */
 const TCP_KEEPALIVE_MS = 5000
@@ -32,8 +34,34 @@ export interface PeerSockets {
   close(): Promise<void>
 }
 
+/** On this thread; with a guard, over TLS. */
+export function createLocalSockets(guard?: PeerGuard): PeerSockets {
+  const tls = guard && termsOf(guard)
+  return {
+    dial: (endpoint, owner, options) => dialPeer(endpoint, owner, { ...options, tls }),
+    accept: (socket, owner, options) => acceptPeer(socket, owner, { ...options, tls }),
+    close: () => Promise.resolve(),
+  }
+}
+
+function termsOf(guard: PeerGuard): TlsTerms {
+  return {
+    context: () => guard.context,
+    allowsPlain: guard.allowsPlain,
+    onCertificates(connection, certificates) {
+      guard.admit(connection, certificates)
+      connection.letIn()
+    },
+    onGone: (connection) => guard.leave(connection),
+  }
+}
+
 /** Connects to a peer; failure is told by `owner.onClose`. */
-export const dialPeer: Dial = ({ host, port }, owner, { clock, onConnect }) => {
+export function dialPeer(
+  { host, port }: Parameters<Dial>[0],
+  owner: ConnectionOwner,
+  { clock, onConnect, tls }: Parameters<Dial>[2] & { readonly tls?: TlsTerms | undefined },
+): TcpConnection {
   const open = ({ onread }: SocketReader) => {
     const socket = connect({ host, port, onread })
     return socket.once('connect', () => {
@@ -41,14 +69,14 @@ export const dialPeer: Dial = ({ host, port }, owner, { clock, onConnect }) => {
       onConnect()
     })
   }
-  return new TcpConnection({ host, port, owner, open, isOutgoing: true, clock })
+  return new TcpConnection({ host, port, owner, open, isOutgoing: true, clock, tls })
 }
 
 /** Takes over a socket that the listener accepted. */
-export function acceptPeer(
+function acceptPeer(
   socket: Socket,
   owner: ConnectionOwner,
-  options: AcceptOptions,
+  options: AcceptOptions & { readonly tls: TlsTerms | undefined },
 ): TcpConnection {
   return new TcpConnection({
     host: plainAddress(socket.remoteAddress) ?? 'unknown',
@@ -60,13 +88,6 @@ export function acceptPeer(
       return adoptSocket(socket, reader)
     },
   })
-}
-
-/** On this thread. */
-export const localSockets: PeerSockets = {
-  dial: dialPeer,
-  accept: acceptPeer,
-  close: () => Promise.resolve(),
 }
 
 /** For a connected socket. */

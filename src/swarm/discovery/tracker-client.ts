@@ -2,7 +2,12 @@
 // costs nothing but the peers it would have told; the loop never ends by a failure. Spec: BEP 3, 12.
 import { messageOf, shuffle, type Clock } from '../../core/core.ts'
 import { type Endpoint } from './candidates.ts'
-import { sendAnnounce, type Announce, type AnnounceReply } from './tracker-request.ts'
+import {
+  sendAnnounce,
+  type Announce,
+  type AnnounceReply,
+  type SendAnnounce,
+} from './tracker-request.ts'
 
 /** What changes from one announce to the next. */
 export type AnnounceFacts = Pick<
@@ -18,7 +23,7 @@ export interface TrackerClientOptions {
   readonly clock: Clock
   readonly random: () => number
   /** Replaced in tests. */
-  readonly send?: typeof sendAnnounce
+  readonly send?: SendAnnounce
 }
 
 export interface TrackerClient {

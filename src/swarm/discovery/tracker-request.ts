@@ -1,9 +1,10 @@
 // One announce to one HTTP tracker: the question as a URL, the answer as values. Pure but for the
 // request itself; the answer is bounded. Spec: BEP 3, 7 (peers6), 23 (compact).
 import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import { request as httpsRequest, type RequestOptions } from 'node:https'
 import { isSiError, messageOf, SiError } from '../../core/core.ts'
 import { decodeBencode, type BencodeValue, type InfoHash } from '../../torrent/torrent.ts'
+import { type PeerSecurity } from '../connection/peer-guard.ts'
 import { type Endpoint } from './candidates.ts'
 import { decodeCompactPeers, type AddressBytes } from './compact-peers.ts'
 
@@ -117,14 +118,32 @@ function parseCompact(value: BencodeValue | undefined, addressBytes: AddressByte
 }
 
 /** Asks a tracker. Throws ERR_SI_TRACKER for whatever goes wrong, also after 10 s without an answer. */
-export async function sendAnnounce(
+export type SendAnnounce = (
   tracker: string,
   announce: Announce,
   signal: AbortSignal,
-): Promise<AnnounceReply> {
-  const url = announceUrl(tracker, announce)
+) => Promise<AnnounceReply>
+
+/** For a swarm without TLS: what an https tracker shows is compared with the system's authorities. */
+export const sendAnnounce: SendAnnounce = (tracker, announce, signal) =>
+  ask(announceUrl(tracker, announce), {}, signal)
+
+/** For a swarm with TLS: only image servers of our authorities are told who we are. */
+export function createSecureAnnounce({ credentials, allowsPlain }: PeerSecurity): SendAnnounce {
+  return (tracker, announce, signal) => {
+    const url = announceUrl(tracker, announce)
+    if (url.protocol === 'https:') return ask(url, credentials.callOptions(), signal)
+    if (allowsPlain) return ask(url, {}, signal)
+    const what = 'it does not use TLS, which this swarm asks for'
+    return Promise.reject(
+      new SiError('ERR_SI_TRACKER', `Cannot announce to ${url.origin}: ${what}`),
+    )
+  }
+}
+
+async function ask(url: URL, how: RequestOptions, signal: AbortSignal): Promise<AnnounceReply> {
   try {
-    return parseAnnounceReply(await fetchBytes(url, signal))
+    return parseAnnounceReply(await fetchBytes(url, how, signal))
   } catch (error) {
     const reason = error instanceof SiError ? error.message : reasonOf(error)
     throw new SiError('ERR_SI_TRACKER', `Cannot announce to ${url.origin}: ${reason}`, {
@@ -139,7 +158,7 @@ function reasonOf(error: unknown): string {
   return messageOf(inner)
 }
 
-function fetchBytes(url: URL, signal: AbortSignal): Promise<Buffer> {
+function fetchBytes(url: URL, how: RequestOptions, signal: AbortSignal): Promise<Buffer> {
   const send = url.protocol === 'https:' ? httpsRequest : httpRequest
   return new Promise((resolve, reject) => {
     const deadline = setTimeout(
@@ -148,7 +167,7 @@ function fetchBytes(url: URL, signal: AbortSignal): Promise<Buffer> {
     )
     deadline.unref()
     const headers = { 'user-agent': 'SwarmImager/0.1', connection: 'close' }
-    const request = send(url, { agent: false, signal, headers }, (response) => {
+    const request = send(url, { ...how, agent: false, signal, headers }, (response) => {
       const parts: Buffer[] = []
       let totalBytes = 0
       response.on('data', (part: Buffer) => {

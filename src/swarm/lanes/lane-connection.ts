@@ -14,6 +14,7 @@ import {
 } from '../connection/connection.ts'
 import { decodeHandshake, encodeHandshake, type Handshake } from '../wire/handshake.ts'
 import { type PayloadCount, type PeerSink, type ReceivedBlocks } from '../connection/intake.ts'
+import { type PeerGuard } from '../connection/peer-guard.ts'
 import { type LinkCommands, type LinkEvents } from './lane-protocol.ts'
 import { type Slab } from '../pieces/slab.ts'
 import { type FileSpan } from '../pieces/store.ts'
@@ -36,6 +37,8 @@ export interface LaneConnectionSetup extends Endpoint {
   readonly clock: Clock
   /** Ends a connection that no lane has yet; `onClosed` is to be called then. */
   readonly abort: () => void
+  /** undefined: no TLS. */
+  readonly guard: PeerGuard | undefined
 }
 
 export class LaneConnection implements Connection, LinkEvents {
@@ -43,6 +46,7 @@ export class LaneConnection implements Connection, LinkEvents {
   readonly address: string
   readonly #clock: Clock
   readonly #abort: () => void
+  readonly #guard: PeerGuard | undefined
   #remoteHost: string
   #owner: ConnectionOwner
   #way: LaneWay | undefined
@@ -60,6 +64,7 @@ export class LaneConnection implements Connection, LinkEvents {
     this.#clock = setup.clock
     this.#owner = setup.owner
     this.#abort = setup.abort
+    this.#guard = setup.guard
     this.#lastReceivedMs = this.#lastSentMs = setup.clock.monotonicMs()
   }
 
@@ -135,6 +140,17 @@ export class LaneConnection implements Connection, LinkEvents {
     return this.#way?.commands
   }
 
+  onCertificates(certificates: readonly Uint8Array[]): void {
+    this.#receive(() => {
+      // Copies: these are views of what came from the lane.
+      this.#guard?.admit(
+        this,
+        certificates.map((bytes) => Uint8Array.from(bytes)),
+      )
+      this.#command()?.letIn()
+    })
+  }
+
   onHandshake(bytes: Buffer): void {
     this.#receive(() => this.#owner.onHandshake(decodeHandshake(bytes)))
   }
@@ -173,6 +189,7 @@ export class LaneConnection implements Connection, LinkEvents {
 
   onClosed(error: Error | undefined): void {
     this.#isClosed = true
+    this.#guard?.leave(this)
     this.#way?.leave()
     for (const onSent of this.#unsent.splice(0)) onSent()
     this.#owner.onClose(this.#error ?? error)

@@ -15,6 +15,7 @@ import { type FileSpan } from '../pieces/store.ts'
 import { type Talker } from './lane-pressure.ts'
 import { type Adoption, type LinkCommands, type LinkEvents } from './lane-protocol.ts'
 import { TcpConnection } from '../connection/tcp-connection.ts'
+import { type TlsTerms } from '../connection/tcp-setup.ts'
 import { type UploadBuffer } from '../pieces/upload-buffers.ts'
 import { encodeMessage, type BlockRange, type WireLimits, type WireMessage } from '../wire/wire.ts'
 
@@ -28,7 +29,11 @@ export interface LinkSetup {
   /** Something was put into `events`, to be told at once unless it can wait for the next report(). */
   readonly onTold: (how?: { readonly canWait: boolean }) => void
   readonly onEnded: () => void
+  readonly tls: LaneTerms | undefined
 }
+
+/** What a lane needs to know of TLS; who may come in is for the network thread to say. */
+export type LaneTerms = Pick<TlsTerms, 'context' | 'allowsPlain'>
 
 export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker {
   readonly #setup: LinkSetup
@@ -44,6 +49,14 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
       ...{ host: '', port: 0, isOutgoing: infoHashes === undefined, owner: this },
       clock: systemClock,
       infoHashes: infoHashes && (() => infoHashes),
+      tls: setup.tls && {
+        ...setup.tls,
+        onCertificates: (_, certificates) => {
+          setup.events.onCertificates(certificates)
+          setup.onTold()
+        },
+        onGone: () => {},
+      },
       open: ({ onread }) => new Socket({ fd, readable: true, writable: true, onread }).resume(),
     })
   }
@@ -79,6 +92,10 @@ export class LaneLink implements LinkCommands, ConnectionOwner, PeerSink, Talker
     this.#setup.events.onSent(error)
     this.#setup.onTold()
     if (error !== undefined) this.#connection.close()
+  }
+
+  letIn(): void {
+    this.#connection.letIn()
   }
 
   close(): void {

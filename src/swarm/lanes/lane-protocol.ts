@@ -20,11 +20,15 @@ export interface LinkCommands {
   request(range: BlockRange, place: SlotPlace | undefined): void
   sendPayload(bufferIndex: number, parts: readonly PayloadPart[], endsMessage: boolean): void
   sendFiles(head: BlockRange | undefined, spans: readonly FileSpan[], endsMessage: boolean): void
+  /** The other side is whom we want to talk to. */
+  letIn(): void
   close(): void
 }
 
 /** From one connection of a lane. Bytes are valid during the call only. */
 export interface LinkEvents extends Omit<PeerSink, 'onMessage' | 'onDrained'> {
+  /** The other side has shown these over TLS, DER, its own first; letIn() or close() is waited for. */
+  onCertificates(certificates: readonly Uint8Array[]): void
   /** The 68 bytes of a valid handshake. */
   onHandshake(bytes: Buffer): void
   /** A message as on the wire, length prefix included. */
@@ -44,6 +48,7 @@ const COMMAND = {
   close: 6,
   heard: 7,
   files: 8,
+  letIn: 9,
 } as const
 
 /** Positions in files have two words. */
@@ -61,6 +66,7 @@ const EVENT = {
   sent: 7,
   closed: 8,
   mark: 9,
+  certificates: 10,
 } as const
 
 /** A connected socket for a lane. */
@@ -118,6 +124,7 @@ export function commandWriter(batch: BatchWriter, id: number): LinkCommands {
         batch.put(fd, high, positionBytes % WORD, lengthBytes, Number(isMemory))
       }
     },
+    letIn: () => batch.put(COMMAND.letIn, id),
     close: () => batch.put(COMMAND.close, id),
   }
 }
@@ -180,6 +187,8 @@ function readCommand(code: number, batch: BatchReader, link: LinkCommands | unde
       const spans = Array.from({ length: batch.next() }, () => readSpan(batch))
       return link?.sendFiles(head, spans, endsMessage)
     }
+    case COMMAND.letIn:
+      return link?.letIn()
     case COMMAND.close:
       return link?.close()
     default:
@@ -209,6 +218,10 @@ function readSpan(batch: BatchReader): FileSpan {
 /** Events of the connection `id`, written into a batch. */
 export function eventWriter(batch: BatchWriter, id: number): LinkEvents {
   return {
+    onCertificates(certificates) {
+      batch.put(EVENT.certificates, id, certificates.length)
+      for (const bytes of certificates) batch.putBytes(bytes)
+    },
     onHandshake(bytes) {
       batch.put(EVENT.handshake, id)
       batch.putBytes(bytes)
@@ -255,6 +268,10 @@ export function readEvents(words: Int32Array, target: EventTarget): void {
 
 function readEvent(code: number, batch: BatchReader, link: LinkEvents | undefined): void {
   switch (code) {
+    case EVENT.certificates: {
+      const certificates = Array.from({ length: batch.next() }, () => batch.nextBytes())
+      return link?.onCertificates(certificates)
+    }
     case EVENT.handshake: {
       const bytes = batch.nextBytes()
       return link?.onHandshake(bytes)

@@ -1,10 +1,12 @@
 // A lane: the sockets of one thread. It reads, cuts the stream into messages, writes payload into slots and
 // sends what it is told to; every decision is the network thread's. Invariant: nothing here waits for
 // another thread, and a connection that tells more than is heard is not read from.
+import type { TlsMaterial } from '../../pki/pki.ts'
+import { createPeerContext } from '../connection/tls-socket.ts'
 import { BlockTable, type BlockTableShare } from '../pieces/block-table.ts'
 import { type IntakeSlots } from '../connection/intake.ts'
 import { BatchWriter } from './lane-batch.ts'
-import { LaneLink } from './lane-link.ts'
+import { LaneLink, type LaneTerms } from './lane-link.ts'
 import { LanePressure } from './lane-pressure.ts'
 import { eventWriter, readCommands, writeMark, type Adoption } from './lane-protocol.ts'
 import { uploadBufferBytes, type UploadBuffers } from '../pieces/upload-buffers.ts'
@@ -14,6 +16,18 @@ export interface LaneData {
   /** 1 or more. */
   readonly lane: number
   readonly uploads: Pick<UploadBuffers, 'memory' | 'bufferBytes'>
+  /** undefined: no TLS. */
+  readonly tls: LaneTls | undefined
+}
+
+export interface LaneTls {
+  readonly material: TlsMaterial
+  readonly allowsPlain: boolean
+}
+
+/** For connections from now on. */
+export interface TlsNotice {
+  readonly tls: LaneTls
 }
 
 /** A slab that payload may be written into, by number; null when it is not used any more. */
@@ -27,7 +41,7 @@ export interface SlabNotice {
 }
 
 /** To a lane: a batch of commands, or a notice that must not wait for one. */
-export type LaneMessage = Int32Array | SlabNotice
+export type LaneMessage = Int32Array | SlabNotice | TlsNotice
 
 /** To a lane: close everything and end. */
 export const END_LANE = 'end'
@@ -43,6 +57,7 @@ export class LaneSockets {
   readonly #links = new Map<number, LaneLink>()
   readonly #slabs = new Map<number, IntakeSlots>()
   readonly #untold = new Set<LaneLink>()
+  #tls: LaneTerms | undefined
   #reportTimer: NodeJS.Timeout | undefined
   /** So much of the batch is put down to the connection it came from. */
   #toldWords = 0
@@ -51,10 +66,11 @@ export class LaneSockets {
   constructor(data: LaneData, post: (batch: Int32Array<ArrayBuffer>) => void) {
     this.#data = data
     this.#post = post
+    this.#tls = data.tls && termsOf(data.tls)
   }
 
   onMessage(message: LaneMessage): void {
-    if (!(message instanceof Int32Array)) return this.#noteSlab(message)
+    if (!(message instanceof Int32Array)) return this.#note(message)
     readCommands(message, {
       adopt: (id, adoption) => this.#adopt(id, adoption),
       heard: () => this.#pressure.heard(),
@@ -67,6 +83,11 @@ export class LaneSockets {
     for (const link of this.#links.values()) link.close()
     clearTimeout(this.#reportTimer)
     this.#willPost = true
+  }
+
+  #note(notice: SlabNotice | TlsNotice): void {
+    if ('tls' in notice) this.#tls = termsOf(notice.tls)
+    else this.#noteSlab(notice)
   }
 
   #noteSlab({ slabId, slab }: SlabNotice): void {
@@ -88,6 +109,7 @@ export class LaneSockets {
   #adopt(id: number, adoption: Adoption): void {
     const link = new LaneLink(adoption, {
       events: eventWriter(this.#batch, id),
+      tls: this.#tls,
       slab: (slabId) => this.#slabs.get(slabId),
       buffer: (index) => ({ index, bytes: uploadBufferBytes(this.#data.uploads, index) }),
       onUntold: () => this.#reportSoon(link),
@@ -135,4 +157,9 @@ export class LaneSockets {
       this.#post(this.#batch.take())
     })
   }
+}
+
+function termsOf({ material, allowsPlain }: LaneTls): LaneTerms {
+  const context = createPeerContext(material)
+  return { context: () => context, allowsPlain }
 }

@@ -5,6 +5,7 @@ import { closeSync, fstatSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { errnoOf, messageOf, SiError } from '../../core/core.ts'
 import { BatchWriter } from './lane-batch.ts'
+import { type PeerGuard } from '../connection/peer-guard.ts'
 import { type LaneConnection } from './lane-connection.ts'
 import {
   commandWriter,
@@ -13,7 +14,7 @@ import {
   writeHeard,
   type Adoption,
 } from './lane-protocol.ts'
-import { END_LANE, type LaneData, type LaneMessage } from './lane-sockets.ts'
+import { END_LANE, type LaneData, type LaneMessage, type LaneTls } from './lane-sockets.ts'
 import { type Slab } from '../pieces/slab.ts'
 import { type UploadBuffers } from '../pieces/upload-buffers.ts'
 
@@ -22,6 +23,7 @@ export interface LaneOptions {
   readonly lane: number
   readonly uploads: UploadBuffers
   /** It has ended by itself; its connections are closed already. */
+  readonly guard: PeerGuard | undefined
   readonly onFault: (error: SiError) => void
 }
 
@@ -65,7 +67,9 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.#options = options
     const { memory, bufferBytes } = options.uploads
-    const workerData: LaneData = { lane: options.lane, uploads: { memory, bufferBytes } }
+    const { lane, guard } = options
+    const tls = guard && { material: guard.material, allowsPlain: guard.allowsPlain }
+    const workerData: LaneData = { lane, uploads: { memory, bufferBytes }, tls }
     this.#worker = new Worker(WORKER, { workerData, resourceLimits: LANE_LIMITS })
     this.#worker.on('message', (words: Int32Array) => this.#onEvents(words))
     this.#worker.on('error', (error) => (this.#error = error))
@@ -75,6 +79,15 @@ export class Lane {
         resolve()
       })
     })
+  }
+
+  /** For connections from now on. */
+  renewTls(tls: LaneTls): void {
+    if (this.#isAlive) this.#post({ tls })
+  }
+
+  get guard(): PeerGuard | undefined {
+    return this.#options.guard
   }
 
   get isAlive(): boolean {

@@ -9,12 +9,8 @@ import { plainAddress, type Connection, type Dial } from '../connection/connecti
 import { Lane } from './lane.ts'
 import { LaneConnection } from './lane-connection.ts'
 import { type Adoption } from './lane-protocol.ts'
-import {
-  acceptPeer,
-  dialPeer,
-  setPeerOptions,
-  type PeerSockets,
-} from '../connection/peer-socket.ts'
+import { type PeerGuard } from '../connection/peer-guard.ts'
+import { createLocalSockets, setPeerOptions, type PeerSockets } from '../connection/peer-socket.ts'
 import { descriptorOf } from '../connection/socket-descriptor.ts'
 import { type UploadBuffers } from '../pieces/upload-buffers.ts'
 
@@ -23,6 +19,8 @@ export interface LanesOptions {
   readonly count: number
   readonly uploads: UploadBuffers
   readonly onNote: (text: string) => void
+  /** undefined: no TLS. */
+  readonly guard: PeerGuard | undefined
 }
 
 /** What it costs the network thread to decide for a connection of a lane, as a part of having it itself. */
@@ -38,6 +36,7 @@ interface Place {
 /** Starts the threads. Needs descriptors of sockets: see descriptorOf(). */
 export function createLanes(options: LanesOptions): PeerSockets {
   const lanes = startLanes(options)
+  const local = createLocalSockets(options.guard)
   const here: Place = { lane: undefined, connections: new Set() }
   const elsewhere = lanes.map((lane): Place => ({ lane, connections: new Set() }))
   const settle = (open: (lane: Lane | undefined) => Connection) => {
@@ -48,19 +47,26 @@ export function createLanes(options: LanesOptions): PeerSockets {
   }
   return {
     dial: (...call) =>
-      settle((lane) => (lane === undefined ? dialPeer(...call) : dialFor(lane, ...call))),
+      settle((lane) => (lane === undefined ? local.dial(...call) : dialFor(lane, ...call))),
     accept: (...call) =>
-      settle((lane) => (lane === undefined ? acceptPeer(...call) : acceptFor(lane, ...call))),
+      settle((lane) => (lane === undefined ? local.accept(...call) : acceptFor(lane, ...call))),
     async close() {
       await Promise.all(lanes.map((lane) => lane.close()))
     },
   }
 }
 
-function startLanes({ count, uploads, onNote }: LanesOptions): readonly Lane[] {
+function startLanes({ count, uploads, onNote, guard }: LanesOptions): readonly Lane[] {
   const onFault = (error: Error) =>
     onNote(`${error.message}; its connections are lost, the others go on`)
-  return Array.from({ length: count - 1 }, (_, at) => new Lane({ lane: at + 1, uploads, onFault }))
+  const lanes = Array.from(
+    { length: count - 1 },
+    (_, at) => new Lane({ lane: at + 1, uploads, guard, onFault }),
+  )
+  guard?.onRenewal((material) => {
+    for (const lane of lanes) lane.renewTls({ material, allowsPlain: guard.allowsPlain })
+  })
+  return lanes
 }
 
 /** The network thread where all are equal: what lives there needs no messages. */
@@ -86,7 +92,9 @@ function dialFor(lane: Lane, ...[endpoint, owner, options]: Parameters<Dial>): C
   const socket = connect({ host: endpoint.host, port: endpoint.port }).pause()
   const abort = () => void socket.destroy()
   const { clock, onConnect } = options
-  const connection = new LaneConnection({ ...endpoint, isOutgoing: true, owner, clock, abort })
+  const { guard } = lane
+  const setup = { ...endpoint, isOutgoing: true, owner, clock, abort, guard }
+  const connection = new LaneConnection(setup)
   const transfer = watch(socket, connection)
   socket.once('connect', () => {
     if (transfer(lane)) onConnect()
@@ -101,7 +109,9 @@ function acceptFor(
   const host = plainAddress(socket.remoteAddress) ?? 'unknown'
   const port = socket.remotePort ?? 0
   const abort = () => void socket.destroy()
-  const connection = new LaneConnection({ host, port, isOutgoing: false, owner, clock, abort })
+  const { guard } = lane
+  const setup = { host, port, isOutgoing: false, owner, clock, abort, guard }
+  const connection = new LaneConnection(setup)
   watch(socket, connection)(lane, [...infoHashes()])
   return connection
 }

@@ -102,6 +102,7 @@ export class Encryption {
 /** Yields how many bytes it needs next and is given exactly these. */
 function* answerGreeting(options: EncryptionOptions): Generator<number, Agreement, Buffer> {
   const first = yield PROTOCOL.length
+  refuseTls(first)
   if (first.equals(PROTOCOL)) return { initial: first, ciphers: undefined }
   const theirKey = Buffer.concat([first, yield KEY_BYTES - first.length])
   const secret = computeSecret(theirKey)
@@ -118,6 +119,14 @@ function* answerGreeting(options: EncryptionOptions): Generator<number, Agreemen
   ciphers.encrypt(answer, answer)
   options.reply(answer)
   return { initial, ciphers: chosen === RC4_PAYLOAD ? ciphers : undefined }
+}
+
+/** A ClientHello (RFC 8446 §4.1.2, §5.1). A key that begins so by chance comes once in 2^40 connections. */
+function refuseTls(first: Buffer): void {
+  const isRecord = first[0] === 0x16 && first[1] === 3 && (first[2] ?? 0) <= 4
+  if (!isRecord || first[5] !== 1 || first[6] !== 0 || first[9] !== 3) return
+  const what = 'it uses TLS, which this swarm does not: use --tls on both sides or on none'
+  throw new SiError('ERR_SI_UNTRUSTED', what)
 }
 
 function* readOffer(

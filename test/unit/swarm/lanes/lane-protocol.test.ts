@@ -68,10 +68,12 @@ const COMMANDS = calls<LinkCommands>({
     fc.array(span, { maxLength: 5 }),
     fc.boolean(),
   ),
+  letIn: fc.constant([]),
   close: fc.constant([]),
 })
 
 const EVENTS = calls<LinkEvents>({
+  onCertificates: fc.tuple(fc.array(bytes, { maxLength: 3 })),
   onHandshake: fc.tuple(bytes),
   onEncodedMessage: fc.tuple(bytes),
   onPayloadBegin: fc.tuple(range, fc.boolean()),

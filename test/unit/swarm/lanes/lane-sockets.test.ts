@@ -42,7 +42,7 @@ async function laneWithPeer() {
   const events: (readonly unknown[])[] = []
   let [marks, isHeard] = [0, false]
   const uploads = createUploadBuffers({ bufferBytes: 1024, buffers: 1, clock: systemClock })
-  const lane = new LaneSockets({ lane: 1, uploads }, (batch) => {
+  const lane = new LaneSockets({ lane: 1, uploads, tls: undefined }, (batch) => {
     readEvents(batch, {
       mark() {
         marks++
