@@ -27,6 +27,7 @@ import {
   withOptions,
   type TrustFlags,
 } from './trust-arguments.ts'
+import { securityFrom, tlsOptions, type TlsFlags } from './tls-arguments.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
 
@@ -36,7 +37,7 @@ const MOST_THREADS = 4
 /** Four carry 40 Gbit/s: more than the workers above can take in. */
 const MOST_LANES = 4
 
-interface DeployFlags extends TrustFlags, FinishFlags {
+interface DeployFlags extends TrustFlags, TlsFlags, FinishFlags {
   readonly expect?: ExpectedImage
   readonly torrent: string
   readonly root?: string
@@ -72,6 +73,7 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --host-name node01 --network dhcp',
       'si-deploy --torrent img.torrent --root /mnt/target --trust ca.pem --expect golden01/20261122-160000',
       'si-deploy --torrent img.torrent --root /mnt/target --web-seed http://mirror/images/golden01/latest',
+      'si-deploy --torrent https://server:8080/images/golden01/img.torrent --root /mnt/target --tls',
     ],
     exitCodes: [0, 1, 2, 3, 12, 13, 14, 130],
   })
@@ -131,21 +133,23 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
     .addOption(threadsOption(MOST_THREADS))
     .addOption(lanesOption(MOST_LANES))
     .addOption(jsonOption())
-  return withOptions(command, [...finishOptions(), ...trustOptions()]).action(
-    async (flags: DeployFlags) => {
-      const isWhole = await runDeploy(flags, io)
-      if (!isWhole) outcome.exitCode = EXIT_PARTIAL
-    },
-  )
+  const options = [...finishOptions(), ...trustOptions(), ...tlsOptions('node')]
+  return withOptions(command, options).action(async (flags: DeployFlags) => {
+    const isWhole = await runDeploy(flags, io)
+    if (!isWhole) outcome.exitCode = EXIT_PARTIAL
+  })
 }
 
 /** Whether nothing was left out. */
 async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
   const { deploy, formatPlan } = await import('../deploy/deploy.ts')
   const progress = createCommandProgress(io, { command: 'si-deploy', json: flags.json === true })
+  const onNote = (text: string) => progress.note(text)
+  const security = await securityFrom(flags, { holder: 'node', onNote })
   const options: DeployOptions = {
     torrent: flags.torrent,
     trust: await trustFrom(flags),
+    security,
     expect: flags.expect,
     finish: await finishFrom(flags),
     target: await toTarget(flags),
@@ -184,6 +188,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
     )
     return leftOut.length === 0
   } finally {
+    security?.close()
     progress.end()
   }
 }

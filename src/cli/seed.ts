@@ -18,10 +18,11 @@ import {
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
 import type { Io } from './io.ts'
+import { securityFrom, tlsOptions, type TlsFlags } from './tls-arguments.ts'
 import { trustFrom, trustOptions, withOptions, type TrustFlags } from './trust-arguments.ts'
 import type { Command } from 'commander'
 
-interface SeedFlags extends TrustFlags {
+interface SeedFlags extends TrustFlags, TlsFlags {
   readonly repository: string
   readonly torrent?: string
   readonly data?: string
@@ -64,7 +65,7 @@ export function createSeedCommand(io: Io): Command {
     .addOption(uploadLimitOption())
     .addOption(lanesOption(MOST_SEEDING_LANES))
     .addOption(jsonOption())
-  return withOptions(command, trustOptions()).action(
+  return withOptions(command, [...trustOptions(), ...tlsOptions('node')]).action(
     (images: readonly string[], flags: SeedFlags) => runSeed(images, flags, io),
   )
 }
@@ -76,7 +77,9 @@ async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Pro
   await warnWithoutTracker(sources, flags, (message) => log.warn({}, message))
   const { host, port: peerPort, rack, localDiscovery, lanes, tracker: trackers } = flags
   const trust = await trustFrom(flags)
-  const place = { trust, host, peerPort, rack, localDiscovery }
+  const onNote = (text: string) => log.info({}, text)
+  const security = await securityFrom(flags, { holder: 'node', onNote })
+  const place = { trust, security, host, peerPort, rack, localDiscovery }
   const seeder = await startSeeder(
     { ...place, sources, trackers, uploadBytesPerSecond: flags.uploadLimit, lanes, log },
     io.signal,
@@ -85,6 +88,7 @@ async function runSeed(images: readonly string[], flags: SeedFlags, io: Io): Pro
   if (flags.for === Infinity) await untilInterrupted(io.signal)
   else await delay(flags.for, undefined, { signal: io.signal }).catch(() => {})
   await seeder.close()
+  security?.close()
 }
 
 async function toSources(

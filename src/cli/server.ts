@@ -14,14 +14,14 @@ import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
 import { nodesDirectory, nodesOption } from './netboot.ts'
 import { createServerInit } from './server-init.ts'
-import { pkiOption, signerFrom } from './trust-arguments.ts'
+import { securityFrom, tlsOptions, type TlsFlags } from './tls-arguments.ts'
+import { authorityOptions, pkiOption, signerFrom, withOptions } from './trust-arguments.ts'
 import type { Io } from './io.ts'
 import type { Log, ServerOptions } from '../server/server.ts'
 import { Option, type Command } from 'commander'
 
-interface ServerFlags {
+interface ServerFlags extends TlsFlags {
   readonly repository: string
-  readonly pki: string
   readonly cluster: string
   readonly nodes?: string
   readonly host: string
@@ -35,13 +35,14 @@ interface ServerFlags {
 }
 
 export function createServerCommand(io: Io): Command {
-  return createCommand({
+  const command = createCommand({
     name: 'server',
     summary: 'Serve the repository: tracker, seeder and HTTP in one process, until Ctrl-C',
     examples: [
       'si-server init                                  once: so that images are signed',
       'si-server                                       all images of /var/lib/swarmimager',
       'si-server --repository /srv/images --http-port 80',
+      'si-server --tls                                 only for who has a certificate of our authority',
     ],
     exitCodes: [0, 1, 2],
   })
@@ -63,10 +64,13 @@ export function createServerCommand(io: Io): Command {
     .addOption(pkiOption())
     .addOption(clusterOption())
     .addOption(nodesOption())
-    .addOption(jsonOption())
     .enablePositionalOptions() // `--json` behind `init` is an option of init
     .addCommand(createServerInit(io))
-    .action((flags: ServerFlags) => runServer(flags, io))
+  return withOptions(command, [
+    ...authorityOptions(),
+    ...tlsOptions('server'),
+    jsonOption(),
+  ]).action((flags: ServerFlags) => runServer(flags, io))
 }
 
 async function runServer(flags: ServerFlags, io: Io): Promise<void> {
@@ -74,6 +78,8 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
   const { startServer } = await import('../server/server.ts')
   const log = createCommandLog(io, { command: 'si-server', json: flags.json === true })
   const { announceUrl, host } = flags
+  const onNote = (text: string) => log.info({}, text)
+  const security = await securityFrom(flags, { holder: 'server', onNote })
   const server = await startServer(
     {
       repository: await openRepository(flags.repository),
@@ -85,6 +91,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
       localDiscovery: flags.localDiscovery,
       uploadBytesPerSecond: flags.uploadLimit,
       lanes: flags.lanes,
+      security,
       ...(announceUrl === undefined ? {} : { announceUrl }),
       log,
     },
@@ -93,10 +100,11 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
   const shownHost = host.includes(':') ? `[${host}]` : host
   log.info(
     { images: server.images().length, peerPort: server.peerPort },
-    `serving ${flags.repository} on http://${shownHost}:${server.httpPort}/`,
+    `serving ${flags.repository} on ${security === undefined ? 'http' : 'https'}://${shownHost}:${server.httpPort}/`,
   )
   await untilInterrupted(io.signal)
   await server.close()
+  security?.close()
 }
 
 async function nodesFrom(flags: ServerFlags, log: Log): Promise<ServerOptions['nodes']> {

@@ -72,13 +72,20 @@ export const signerOptions = () => [
 /** Throws ERR_SI_CERTIFICATE. */
 export async function trustFrom(flags: TrustFlags): Promise<Trust> {
   const { loadTrust } = await import('../pki/pki.ts')
-  const usual = join(flags.pki, 'ca.pem')
-  const isUsual = flags.trust.length === 0 && (await exists(usual))
   return loadTrust({
-    trustFiles: isUsual ? [usual] : flags.trust,
+    trustFiles: await trustFilesFrom(flags),
     crlFiles: flags.crl,
     allowUnsigned: flags.allowUnsigned === true,
   })
+}
+
+/** Empty: nobody is trusted yet. */
+export async function trustFilesFrom({
+  pki,
+  trust,
+}: Pick<TrustFlags, 'pki' | 'trust'>): Promise<readonly string[]> {
+  const usual = join(pki, 'ca.pem')
+  return trust.length === 0 && (await exists(usual)) ? [usual] : trust
 }
 
 /** undefined: nobody is there to sign. Throws ERR_SI_CERTIFICATE, ERR_SI_KEY_EXPOSED. */

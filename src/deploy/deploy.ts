@@ -54,7 +54,7 @@ export async function deploy(
   throwIfAborted(signal)
   const { progress } = io
   progress.update({ phase: 'reading torrent', doneBytes: 0, totalBytes: undefined })
-  const metainfo = await loadTorrent(options.torrent, signal)
+  const metainfo = await loadTorrent(options.torrent, { signal, security: options.security })
   await refuseUnsigned(metainfo, options.trust)
   const webSeeds = [...metainfo.webSeeds, ...(options.webSeeds ?? [])]
   const { trackers, peers } = options
@@ -66,7 +66,7 @@ export async function deploy(
   }
   const download = await startDownload({
     ...{ metainfo, trackers, peers, webSeeds, threads: options.threads },
-    lanes: options.lanes,
+    ...{ lanes: options.lanes, security: options.security },
     ...{ host: options.listenHost, port: options.listenPort, rack: options.rack },
     localDiscovery: options.localDiscovery === true,
     uploadBytesPerSecond: options.uploadBytesPerSecond,

@@ -1,7 +1,7 @@
 // One image's torrent in the swarm with the workers that write it: first the manifest alone, then the
 // pack. Invariant: close() ends workers, peers and kept pieces, in this order, whatever state they are in.
 import { createSlab, createPiecePool, createSwarm } from '../swarm/swarm.ts'
-import type { PiecePool, Swarm, Torrent } from '../swarm/swarm.ts'
+import type { PeerSecurity, PiecePool, Swarm, Torrent } from '../swarm/swarm.ts'
 import { imageFilesOf } from '../image/image.ts'
 import { Bitfield, type Metainfo } from '../torrent/torrent.ts'
 import { createPieceCache, type PieceCache } from './piece-cache.ts'
@@ -22,6 +22,7 @@ export interface DownloadOptions {
   readonly pieceCacheBytes: number
   readonly uploadBytesPerSecond: number | undefined
   readonly downloadBytesPerSecond: number | undefined
+  readonly security: PeerSecurity | undefined
   readonly onNote: (text: string) => void
 }
 
@@ -107,7 +108,7 @@ async function join(
   cache: PieceCache,
 ): Promise<{ readonly swarm: Swarm; readonly torrent: Torrent }> {
   const { metainfo, host, port, rack, localDiscovery, onNote, peers, webSeeds } = options
-  const { uploadBytesPerSecond, downloadBytesPerSecond, lanes } = options
+  const { uploadBytesPerSecond, downloadBytesPerSecond, lanes, security } = options
   const swarm = await createSwarm({
     ...(host === undefined ? {} : { host }),
     ...{
@@ -118,6 +119,7 @@ async function join(
       uploadBytesPerSecond,
       downloadBytesPerSecond,
       lanes,
+      security,
       onNote,
     },
   })

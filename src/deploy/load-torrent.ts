@@ -1,8 +1,12 @@
 // A torrent from a path or over HTTP. Invariant: never more than MAX_TORRENT_BYTES are read, whoever
-// answers.
+// answers; with TLS asked for, nobody is asked but an image server of our authority.
+import { once } from 'node:events'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:https'
 import { isSiError, messageOf, SiError, throwIfAborted } from '../core/core.ts'
+import type { PeerSecurity } from '../swarm/swarm.ts'
 import { parseMetainfo, type Metainfo } from '../torrent/torrent.ts'
 
 /** 20 bytes of SHA-1 for each of three million pieces; no image comes near. */
@@ -11,13 +15,19 @@ const MAX_TORRENT_BYTES = 64 * 2 ** 20
 /** A server that is there answers sooner. */
 const HTTP_TIMEOUT_MS = 30_000
 
+export interface LoadOptions {
+  readonly signal?: AbortSignal | undefined
+  /** With it, a URL has to lead to an image server that shows its certificate. */
+  readonly security?: PeerSecurity | undefined
+}
+
 /**
  * Reads and parses a torrent. Throws ERR_SI_TORRENT_UNAVAILABLE when it cannot be had,
  * ERR_SI_TORRENT_FORMAT when it is no torrent, ERR_SI_ABORTED.
  */
-export async function loadTorrent(source: string, signal?: AbortSignal): Promise<Metainfo> {
+export async function loadTorrent(source: string, how: LoadOptions = {}): Promise<Metainfo> {
   const isUrl = /^https?:\/\//i.test(source)
-  const bytes = isUrl ? await fetchBytes(source, signal) : await readBytes(source)
+  const bytes = isUrl ? await fetchBytes(source, how) : await readBytes(source)
   try {
     return parseMetainfo(bytes)
   } catch (error) {
@@ -42,10 +52,13 @@ async function readBytes(path: string): Promise<Uint8Array> {
   }
 }
 
-async function fetchBytes(url: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+async function fetchBytes(url: string, { signal, security }: LoadOptions): Promise<Uint8Array> {
   const timeout = AbortSignal.timeout(HTTP_TIMEOUT_MS)
   const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
   try {
+    if (security !== undefined && !(isPlain(url) && security.allowsPlain)) {
+      return await fetchSecurely(url, security, either)
+    }
     const response = await fetch(url, { signal: either })
     if (!response.ok) {
       await response.body?.cancel()
@@ -59,7 +72,27 @@ async function fetchBytes(url: string, signal: AbortSignal | undefined): Promise
   }
 }
 
-async function readBody(response: Response): Promise<Uint8Array> {
+function isPlain(url: string): boolean {
+  return /^http:/i.test(url)
+}
+
+async function fetchSecurely(
+  url: string,
+  { credentials }: PeerSecurity,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  if (isPlain(url)) throw new Error('it is not https, which --tls asks for')
+  const asking = request(url, { ...credentials.callOptions(), agent: false, signal }).end()
+  asking.on('error', () => {}) // after the response has begun, whoever reads it finds out
+  const [response] = (await once(asking, 'response')) as [IncomingMessage]
+  if (response.statusCode === 200) return readBody({ body: response })
+  const text = Buffer.from(await readBody({ body: response })).toString()
+  throw new Error(`the server answered ${response.statusCode ?? 0} ${text.slice(0, 300)}`)
+}
+
+async function readBody(response: {
+  readonly body: AsyncIterable<Uint8Array> | null
+}): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let sizeBytes = 0
   for await (const part of response.body ?? []) {

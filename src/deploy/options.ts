@@ -3,6 +3,7 @@ import type { Progress } from '../core/core.ts'
 import type { Trust } from '../pki/pki.ts'
 import type { FinishChoices } from './finish/finish-plan.ts'
 import type { FinishReport } from './finish/finish.ts'
+import type { PeerSecurity } from '../swarm/swarm.ts'
 import type { DeployPlan } from './plan.ts'
 
 export interface DeployOptions {
@@ -10,6 +11,8 @@ export interface DeployOptions {
   readonly torrent: string
   /** Whose signature counts. */
   readonly trust: Trust
+  /** TLS with peers, trackers and whoever gives the torrent. Left out: with nobody. */
+  readonly security?: PeerSecurity | undefined
   /** The image it has to be; undefined: any that is trusted. */
   readonly expect?: ExpectedImage | undefined
   readonly target:

@@ -1,8 +1,14 @@
 // The HTTP side of the image server: tracker, torrents, the list of images. Invariant: names in URLs
 // pass the repository's parsers before they touch a path. Everything but what nodes tell is read-only.
 import { readFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
 import { join } from 'node:path'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, {
+  type FastifyServerFactory,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
 import { errnoOf, isSiError, type ErrorCode, type SiError } from '../core/core.ts'
 import {
   parseImageName,
@@ -12,8 +18,10 @@ import {
 } from '../repository/repository.ts'
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
 import type { Tracker } from '../tracker/tracker.ts'
+import type { PeerSecurity } from '../swarm/swarm.ts'
 import { renderIndex, type ImageStatus } from './image-index.ts'
 import { addNodeRoutes, type NodeApiOptions } from './node-api.ts'
+import { createSecureServer, guardRequests } from './secure-server.ts'
 
 export interface HttpOptions {
   readonly repository: Repository
@@ -24,10 +32,20 @@ export interface HttpOptions {
   readonly pkiDirectory: string | undefined
   /** What nodes ask and tell; undefined: nothing. */
   readonly nodes?: Omit<NodeApiOptions, 'repository' | 'baseUrl'> | undefined
+  /** undefined: HTTP, for everybody. */
+  readonly security: PeerSecurity | undefined
+  readonly onNote: (text: string) => void
 }
 
 export function createHttp(options: HttpOptions): FastifyInstance {
-  const app = Fastify({ logger: false, forceCloseConnections: true, exposeHeadRoutes: true })
+  const { security } = options
+  const serverFactory: FastifyServerFactory<Server> | undefined =
+    security && ((handle) => createSecureServer(security, handle))
+  const app = Fastify<Server>({
+    ...{ logger: false, forceCloseConnections: true, exposeHeadRoutes: true },
+    ...(serverFactory && { serverFactory }),
+  })
+  if (security !== undefined) guardRequests(app, security, options.onNote)
   app.setErrorHandler((error, _request, reply) => sendError(error, reply))
   const track = (request: FastifyRequest, reply: FastifyReply) => {
     reply.hijack()
@@ -81,7 +99,7 @@ async function sendTorrent(
 ): Promise<FastifyReply> {
   const image = await findImage(options.repository, request.params)
   const { infoBytes, trackers, webSeeds } = parseMetainfo(await readFile(image.torrentPath))
-  const own = options.announceUrl ?? `http://${addressedHost(request)}/announce`
+  const own = options.announceUrl ?? `${request.protocol}://${addressedHost(request)}/announce`
   const others = trackers.map((tier) => tier.filter((url) => url !== own))
   const tiers = [[own], ...others.filter((tier) => tier.length > 0)]
   return reply

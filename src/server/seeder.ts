@@ -4,7 +4,7 @@
 import { readFile } from 'node:fs/promises'
 import { throwIfAborted } from '../core/core.ts'
 import type { Trust } from '../pki/pki.ts'
-import { createSwarm, type TorrentStats } from '../swarm/swarm.ts'
+import { createSwarm, type PeerSecurity, type TorrentStats } from '../swarm/swarm.ts'
 import { parseMetainfo, type Metainfo } from '../torrent/torrent.ts'
 import { checkFiles } from './check-files.ts'
 import type { Log } from './log.ts'
@@ -33,6 +33,8 @@ export interface SeederOptions {
   readonly uploadBytesPerSecond?: number | undefined
   /** Network threads. Default 1. */
   readonly lanes?: number
+  /** TLS with everybody. Left out: with nobody. */
+  readonly security?: PeerSecurity | undefined
   readonly log: Log
 }
 
@@ -52,11 +54,11 @@ export async function startSeeder(
 ): Promise<RunningSeeder> {
   throwIfAborted(signal)
   const { host, peerPort, rack, localDiscovery, trackers, log } = options
-  const { uploadBytesPerSecond, lanes = 1 } = options
+  const { uploadBytesPerSecond, security, lanes = 1 } = options
   const onNote = (text: string) => log.info({}, text)
   const swarm = await createSwarm({
     ...{ host, port: peerPort, rack, localDiscovery, role: 'node', onNote },
-    ...{ uploadBytesPerSecond, lanes },
+    ...{ uploadBytesPerSecond, lanes, security },
   })
   let closing: Promise<void> | undefined
   const closeAll = async () => {

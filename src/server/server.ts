@@ -3,7 +3,7 @@
 import { lookup } from 'node:dns/promises'
 import { listenError, messageOf, SiError, throwIfAborted } from '../core/core.ts'
 import type { Repository } from '../repository/repository.ts'
-import { createSwarm } from '../swarm/swarm.ts'
+import { createSwarm, type PeerSecurity } from '../swarm/swarm.ts'
 import { createTracker } from '../tracker/tracker.ts'
 import { createHttp, type HttpOptions } from './http.ts'
 import type { ImageStatus } from './image-index.ts'
@@ -42,6 +42,8 @@ export interface ServerOptions {
   readonly announceIntervalMs?: number
   /** Answer calls for peers on the local network, too (BEP 14). */
   readonly localDiscovery?: boolean
+  /** TLS with nodes, for peers and HTTP. Left out: with nobody. */
+  readonly security?: PeerSecurity | undefined
   readonly log: Log
 }
 
@@ -66,7 +68,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   throwIfAborted(signal)
   const { repository, host, log } = options
-  const { announceUrl, uploadBytesPerSecond, pkiDirectory, lanes = 1 } = options
+  const { announceUrl, uploadBytesPerSecond, pkiDirectory, security, lanes = 1 } = options
   const seederAddress = announceUrl === undefined ? undefined : await addressOf(announceUrl)
   const closers: (() => void | Promise<void>)[] = []
   const close = createClose(closers)
@@ -75,7 +77,7 @@ export async function startServer(
     const { peerPort, localDiscovery } = options
     const swarm = await createSwarm({
       ...{ host, port: peerPort, localDiscovery, role: 'server', onNote },
-      ...{ uploadBytesPerSecond, lanes },
+      ...{ uploadBytesPerSecond, lanes, security },
     })
     closers.push(() => swarm.close())
     const tracker = createTracker({
@@ -92,7 +94,8 @@ export async function startServer(
       seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
     const { nodes } = options
     await nodes?.cluster.current() // a file with a fault is told now
-    const http = createHttp({ repository, tracker, announceUrl, status, pkiDirectory, nodes })
+    const content = { repository, tracker, announceUrl, status, pkiDirectory, nodes }
+    const http = createHttp({ ...content, security, onNote })
     closers.push(() => http.close())
     const httpPort = await listen(http, host, options.httpPort)
     const watch = await watchRepository(repository, (images) => seeded.update(images), { log })

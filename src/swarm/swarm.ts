@@ -22,6 +22,7 @@ import { TorrentSession } from './torrent-session.ts'
 import { createUploadBuffers, type UploadBuffers } from './pieces/upload-buffers.ts'
 
 export { type PeerSecurity } from './connection/peer-guard.ts'
+export { Refusals } from './connection/refusals.ts'
 export { type Role } from './wire/extension.ts'
 export { createPiecePool, type PiecePool, type PiecePoolOptions } from './pieces/piece-pool.ts'
 export { servePieces, type PieceHandlers } from './pieces/serve-pieces.ts'
@@ -120,7 +121,7 @@ class ListeningSwarm implements Swarm {
     const { security } = options
     const onNote = (text: string) => this.#note(text)
     this.#guard = security && new PeerGuard(security, onNote)
-    this.#refusals = new Refusals(this.#clock, onNote)
+    this.#refusals = new Refusals('peer', { clock: this.#clock, onNote })
     this.#sockets = createLocalSockets(this.#guard)
     this.#listener = new PeerListener({
       ...{ host: options.host, port: options.port, clock: this.#clock },

@@ -23,8 +23,9 @@ async function securityOf(site: TlsSite, name: string, allowsPlain = false) {
   return { credentials: await site.credentials(role, name), allowsPlain }
 }
 
-async function secureSeeder(lab: Lab, site: TlsSite, options: { lanes?: number } = {}) {
-  return lab.seed({ security: await securityOf(site, 'server'), ...options })
+async function secureSeeder(lab: Lab, site: TlsSite, { lanes = 1 } = {}) {
+  const isFirstLaneTaken = lanes > 1 // by nobody who says anything: who comes next lives on another
+  return lab.seed({ security: await securityOf(site, 'server'), lanes, isFirstLaneTaken })
 }
 
 for (const lanes of [1, 2]) {
@@ -32,8 +33,10 @@ for (const lanes of [1, 2]) {
     await using site = await createTlsSite()
     await using lab = await createLab(SIZE)
     await using seeder = await secureSeeder(lab, site, { lanes })
+    await using other = await secureSeeder(lab, site)
     const security = await securityOf(site, 'node01')
-    await using getter = await lab.get({ lanes, security, peers: [seeder.address] })
+    const peers = [other.address, seeder.address]
+    await using getter = await lab.get({ lanes, security, peers })
     await within(getter.done, 'download')
     assert.ok((await getter.file()).equals(lab.content))
     assert.equal(getter.torrent.stats().wastedBytes, 0)
@@ -211,7 +214,7 @@ for (const lanes of [1, 2]) {
   test(`a plain swarm with ${lanes} lane(s) refuses peers with TLS`, LIMIT, async () => {
     await using site = await createTlsSite()
     await using lab = await createLab(SIZE)
-    await using seeder = await lab.seed({ lanes })
+    await using seeder = await lab.seed({ lanes, isFirstLaneTaken: lanes > 1 })
     const security = await securityOf(site, 'node01')
     await using getter = await lab.get({ security, peers: [seeder.address], lanes })
     await until(() => hasNote(seeder, /it uses TLS, which this swarm does not/), 'the note there')
@@ -223,7 +226,9 @@ for (const lanes of [1, 2]) {
     await using lab = await createLab(SIZE)
     const seederSecurity = await securityOf(site, 'server')
     const limit = { uploadBytesPerSecond: 100_000 }
-    await using seeder = await lab.seed({ security: seederSecurity, lanes, ...limit })
+    const isFirstLaneTaken = lanes > 1
+    const where = { lanes, isFirstLaneTaken, ...limit }
+    await using seeder = await lab.seed({ security: seederSecurity, ...where })
     const security = await securityOf(site, 'node01')
     await using getter = await lab.get({ security, peers: [seeder.address], lanes })
     await until(() => getter.torrent.stats().downloadedBytes > 0, 'first payload')

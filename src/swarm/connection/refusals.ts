@@ -1,4 +1,4 @@
-// Peers that were not let in, as lines for an administrator. Invariant: whoever knocks again and again fills neither the
+// Those that were not let in, as lines for an administrator. Invariant: whoever knocks again and again fills neither the
 // log nor the memory.
 import { isSiError, type Clock } from '../../core/core.ts'
 
@@ -9,12 +9,18 @@ const SILENCE_MS = 60_000
 const MOST_LINES = 32
 
 export class Refusals {
+  readonly #who: string
   readonly #clock: Clock
   readonly #onNote: (text: string) => void
   readonly #told = new Set<string>()
   #sinceMs = -Infinity
 
-  constructor(clock: Clock, onNote: (text: string) => void) {
+  /** `who`: what they are called, such as `peer`. */
+  constructor(
+    who: string,
+    { clock, onNote }: { readonly clock: Clock; readonly onNote: (text: string) => void },
+  ) {
+    this.#who = who
     this.#clock = clock
     this.#onNote = onNote
   }
@@ -30,7 +36,8 @@ export class Refusals {
     const key = `${address.replace(/:\d+$/, '')} ${error.message}`
     if (this.#told.has(key) || this.#told.size > MOST_LINES) return
     this.#told.add(key)
-    if (this.#told.size <= MOST_LINES) this.#onNote(`Refused peer ${address}: ${error.message}`)
-    else this.#onNote('Refused more peers; they are named again in a minute')
+    if (this.#told.size <= MOST_LINES)
+      this.#onNote(`Refused ${this.#who} ${address}: ${error.message}`)
+    else this.#onNote(`Refused more than one ${this.#who} more; they are named again in a minute`)
   }
 }

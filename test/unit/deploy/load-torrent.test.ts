@@ -67,7 +67,7 @@ test('loadTorrent() fetches over HTTP, and says what the server answered', async
     })
     await assert.rejects(loadTorrent(`${base}/huge`), { message: /too large/ })
     const signal = AbortSignal.abort()
-    await assert.rejects(loadTorrent(`${base}/good`, signal), { code: 'ERR_SI_ABORTED' })
+    await assert.rejects(loadTorrent(`${base}/good`, { signal }), { code: 'ERR_SI_ABORTED' })
   } finally {
     server.closeAllConnections()
     server.close()

@@ -10,7 +10,12 @@ import { connectSockets } from '../../../integration/raw-peer.ts'
 
 test('createLanes() gives the network thread connections too, fewer the more others have', async () => {
   const uploads = createUploadBuffers({ bufferBytes: 1024, buffers: 1, clock: systemClock })
-  const lanes = createLanes({ count: 3, uploads, onNote: (text) => assert.fail(text) })
+  const lanes = createLanes({
+    count: 3,
+    uploads,
+    onNote: (text) => assert.fail(text),
+    guard: undefined,
+  })
   const closed: Promise<void>[] = []
   const callers: { destroy(): void }[] = []
   const accept = async () => {
