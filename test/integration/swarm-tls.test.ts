@@ -2,31 +2,18 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { connect as connectPlain, type AddressInfo, type Socket } from 'node:net'
+import { type AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { connect, createServer, type ConnectionOptions, type TLSSocket } from 'node:tls'
-import { run } from '../../src/host/host.ts'
 import { PEER_ALPN } from '../../src/swarm/connection/tls-socket.ts'
-import { createPeerId, encodeHandshake } from '../../src/swarm/wire/handshake.ts'
-import { createTlsSite, type IssuedFiles, type TlsSite } from '../lab/tls-site.ts'
+import { createTlsSite, type TlsSite } from '../lab/tls-site.ts'
 import { failOnLeaks } from './descriptors.ts'
-import { createLab, until, within, type Lab, type Member } from './swarm-lab.ts'
+import { createLab, until, within, type Member } from './swarm-lab.ts'
+import { call, hasNote, secureSeeder, securityOf, shows, SIZE } from './tls-strangers.ts'
 
 const LIMIT = { timeout: 60_000 }
 
 failOnLeaks()
-
-const SIZE = { sizeBytes: 4_000_001, pieceLengthBytes: 2 ** 18 }
-
-async function securityOf(site: TlsSite, name: string, allowsPlain = false) {
-  const role = name === 'server' ? 'image-server' : 'node'
-  return { credentials: await site.credentials(role, name), allowsPlain }
-}
-
-async function secureSeeder(lab: Lab, site: TlsSite, { lanes = 1 } = {}) {
-  const isFirstLaneTaken = lanes > 1 // by nobody who says anything: who comes next lives on another
-  return lab.seed({ security: await securityOf(site, 'server'), lanes, isFirstLaneTaken })
-}
 
 for (const lanes of [1, 2]) {
   test(`a swarm with TLS completes through ${lanes} lane(s), every byte once`, LIMIT, async () => {
@@ -42,41 +29,6 @@ for (const lanes of [1, 2]) {
     assert.equal(getter.torrent.stats().wastedBytes, 0)
     assert.deepEqual(getter.notes, [])
   })
-}
-
-const GREETING = { supportsFast: true, supportsExtensions: false, infoHash: '', peerId: '' }
-
-function greetingFor(lab: Lab): Buffer {
-  const { infoHash } = lab.metainfo
-  return encodeHandshake({ ...GREETING, infoHash, peerId: createPeerId(Math.random) })
-}
-
-/** What a stranger shows of itself. */
-function shows({ certPem, keyPem }: IssuedFiles): ConnectionOptions {
-  return { cert: certPem, key: keyPem, ca: certPem }
-}
-
-/** A stranger calls and greets; resolves with what it was told, when it was hung up on. */
-async function call(lab: Lab, member: Member, options: ConnectionOptions): Promise<Buffer> {
-  const socket = connect({
-    ...{ host: '127.0.0.1', port: member.swarm.port, rejectUnauthorized: false },
-    ...{ ALPNProtocols: [PEER_ALPN], ...options },
-  })
-  socket.on('secureConnect', () => socket.write(greetingFor(lab)))
-  return whatCame(socket)
-}
-
-async function whatCame(socket: Socket): Promise<Buffer> {
-  const parts: Buffer[] = []
-  socket.on('data', (part: Buffer) => parts.push(part)).on('error', () => {})
-  const closed = new Promise((resolve) => socket.on('close', resolve))
-  await within(closed, 'being hung up on')
-  return Buffer.concat(parts)
-}
-
-function hasNote({ notes }: Member, reason: RegExp): boolean {
-  const line = new RegExp(`^Refused peer 127[.]0[.]0[.]1:\\d+: .*${reason.source}`)
-  return notes.some((note) => line.test(note))
 }
 
 interface Stranger {
@@ -277,77 +229,3 @@ test('a swarm with TLS that allows it lets plain callers in, too', LIMIT, async 
   await within(Promise.all([plain.done, secure.done]), 'downloads')
   assert.ok((await plain.file()).equals(lab.content))
 })
-
-test('a session is not taken up again: its certificate has to be shown again', LIMIT, async () => {
-  await using site = await createTlsSite()
-  await using lab = await createLab(SIZE)
-  await using seeder = await secureSeeder(lab, site)
-  const first = connect({
-    ...{ host: '127.0.0.1', port: seeder.swarm.port, ALPNProtocols: [PEER_ALPN] },
-    ...{ rejectUnauthorized: false, ...shows(await site.issue('node', 'node01')) },
-  })
-  await within(once(first, 'secureConnect'), 'handshake')
-  first.write(greetingFor(lab))
-  await within(once(first, 'data'), 'greeting') // what follows the handshake has come, too
-  const session = first.getSession()
-  first.destroy()
-  assert.ok(session)
-  assert.equal((await call(lab, seeder, { session })).length, 0)
-  await until(() => hasNote(seeder, /it shows no certificate/), seeder.notes.join())
-})
-
-test('garbage behind the first byte of TLS ends the connection', LIMIT, async () => {
-  await using site = await createTlsSite()
-  await using lab = await createLab(SIZE)
-  await using seeder = await secureSeeder(lab, site)
-  for (const bytes of [Buffer.alloc(70_000, 0x16), Buffer.from('16030100050102030405', 'hex')]) {
-    const socket = connectPlain(seeder.swarm.port, '127.0.0.1')
-    socket.write(bytes)
-    await whatCame(socket)
-  }
-  await until(() => hasNote(seeder, /TLS/), seeder.notes.join())
-})
-
-test('half-open handshakes of one host keep nobody else out', LIMIT, async () => {
-  await using site = await createTlsSite()
-  await using lab = await createLab(SIZE)
-  await using seeder = await lab.seed({ security: await securityOf(site, 'server'), host: '::' })
-  const flood = Array.from({ length: 700 }, () => {
-    const socket = connectPlain({
-      port: seeder.swarm.port,
-      host: '127.0.0.1',
-      localAddress: '127.0.0.2',
-    })
-    socket.on('error', () => {}).write(Buffer.from([0x16, 3, 1]))
-    return socket
-  })
-  const security = await securityOf(site, 'node01')
-  await using getter = await lab.get({ security, peers: [seeder.address] })
-  await within(getter.done, 'download')
-  const isClosed = () => flood.filter((socket) => socket.closed).length >= 700 - 512
-  await until(isClosed, 'the oldest to be closed')
-  for (const socket of flood) socket.destroy()
-})
-
-test(
-  'openssl is asked for a certificate, and shown the authority it has to be of',
-  LIMIT,
-  async () => {
-    await using site = await createTlsSite()
-    await using lab = await createLab(SIZE)
-    await using seeder = await secureSeeder(lab, site)
-    const args = [
-      's_client',
-      '-connect',
-      seeder.address,
-      '-alpn',
-      PEER_ALPN,
-      '-CAfile',
-      site.caFile,
-    ]
-    const { stdout } = await run('openssl', args, { okExitCodes: [0, 1] })
-    assert.match(stdout, /Acceptable client certificate CA names\s+.*CN ?= ?lab/)
-    assert.match(stdout, /Verify return code: 0 \(ok\)/)
-    await until(() => hasNote(seeder, /it shows no certificate/), seeder.notes.join())
-  },
-)
