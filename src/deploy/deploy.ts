@@ -19,6 +19,7 @@ import { fetchTrusted, refuseUnsigned } from './fetch-trusted.ts'
 import { fillTree } from './fill-tree.ts'
 import { planFinish, type FinishPlan } from './finish/finish-plan.ts'
 import { finishTarget, type FinishReport } from './finish/finish.ts'
+import { checkTargetPrograms } from './finish/target-system.ts'
 import { loadTorrent } from './load-torrent.ts'
 import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
 import { showProgress } from './show-progress.ts'
@@ -84,8 +85,9 @@ export async function deploy(
     const { header } = tables.manifest
     const { spillBytes } = download
     const facts = { header, table: tables.table, infoHash, pieceCount, spillBytes }
-    const finish = planFinishing(options, facts)
-    target = await openTarget(options, facts, signal)
+    const finish = await planFinishing(options, facts)
+    const firmware = finish?.firmware ?? 'none'
+    target = await openTarget(options, { ...facts, firmware }, signal)
     await io.confirm({ ...target.plan, finishing: finish?.steps ?? [] })
     const { notes } = target.plan
     const signedBy = verdict.signer
@@ -152,11 +154,19 @@ async function fill(context: FillContext): Promise<DeployReport> {
   return createReport({ ...summary, notes, resumedPieces: resumed.pieces, finishing, leftOut })
 }
 
-function planFinishing(options: DeployOptions, { header, table }: ImageFacts): FinishPlan | null {
+async function planFinishing(
+  options: DeployOptions,
+  { header, table }: ImageFacts,
+): Promise<FinishPlan | null> {
   const { finish: choices, target } = options
   if (choices === null) return null
   const machine = readFirmware()
-  return planFinish({ choices, imageName: header.name, table, target: target.type, machine })
+  const plan = planFinish({
+    ...{ choices, imageName: header.name, table, machine },
+    target: target.type,
+  })
+  if (target.type === 'disk' && plan.steps.length > 0) await checkTargetPrograms()
+  return plan
 }
 
 async function finishMachine(context: FillContext): Promise<FinishReport> {

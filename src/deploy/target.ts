@@ -3,6 +3,7 @@
 import type { ManifestHeader } from '../image/image.ts'
 import type { InfoHash } from '../torrent/torrent.ts'
 import type { EntryTable } from './entry-table.ts'
+import type { Firmware } from './finish/firmware.ts'
 import type { Journal } from './journal.ts'
 import type { MadeStorage } from './made-storage.ts'
 import type { DeployPlan, PlannedImage } from './plan.ts'
@@ -15,6 +16,8 @@ export interface ImageFacts {
   readonly pieceCount: number
   /** Compressed pieces that do not fit the memory and go to the target while it is filled. */
   readonly spillBytes: number
+  /** What the target is to boot by; absent: nothing. */
+  readonly firmware?: Firmware
 }
 
 /** A target that was inspected and found suitable; nothing on it has changed yet. */

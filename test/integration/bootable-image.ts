@@ -1,5 +1,5 @@
-// An image of a Debian with kernel and GRUB, made of the system that tests in guests run in, for a disk with a BIOS boot
-// partition and a root.
+// An image of a Debian with kernel and GRUB, made of the system that tests in guests run in. Its disk has nothing but a
+// root: what the firmware needs beside it is for the deployment to add.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/host/host.ts'
@@ -19,28 +19,21 @@ GRUB_CMDLINE_LINUX="console=ttyS0 mitigations=off"
 GRUB_TERMINAL=serial
 `
 
-const PLAIN = { name: '', uuid: '', attributes: '', bootable: false }
-
-const PARTITIONS: readonly LayoutPartition[] = [
-  {
-    ...{ ...PLAIN, number: 1, startBytes: MIB, sizeBytes: MIB, fileSystem: null },
-    typeCode: '21686148-6449-6E6F-744E-656564454649',
+const ROOT: LayoutPartition = {
+  ...{ number: 1, startBytes: MIB, sizeBytes: 2000 * MIB },
+  ...{ typeCode: '0FC63DAF-8483-4772-8E79-3D69D8477DE4', name: '', uuid: '' },
+  ...{ attributes: '', bootable: false },
+  fileSystem: {
+    ...{ type: 'ext4', uuid: ROOT_UUID, label: 'root', mountPoint: '/' },
+    ...{ mountOptions: 'errors=remount-ro', usedBytes: 800 * MIB },
   },
-  {
-    ...{ ...PLAIN, number: 2, startBytes: 2 * MIB, sizeBytes: 2000 * MIB },
-    typeCode: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
-    fileSystem: {
-      ...{ type: 'ext4', uuid: ROOT_UUID, label: 'root', mountPoint: '/' },
-      ...{ mountOptions: 'errors=remount-ro', usedBytes: 800 * MIB },
-    },
-  },
-]
+}
 
 const LAYOUT: DiskLayout = {
   disks: [
     {
       ...{ name: 'sda', sizeBytes: 2048 * MIB, sectorBytes: 512, label: 'gpt' },
-      partitions: PARTITIONS,
+      partitions: [ROOT],
     },
   ],
 }

@@ -7,6 +7,7 @@ import { messageOf, SiError } from '../../core/core.ts'
 import { listDisks } from '../../host/host.ts'
 import { openJournal, type Journal } from '../journal.ts'
 import type { DiskChoice } from '../options.ts'
+import { withFirmwarePartitions } from '../finish/firmware-partitions.ts'
 import { plannedImage, type ImageFacts, type PreparedTarget, type Target } from '../target.ts'
 import { assembleStorage, closeStorage, makeStorage } from './build-storage.ts'
 import { toLayout } from './captured-layout.ts'
@@ -35,7 +36,10 @@ export async function openDiskTarget(
 ): Promise<Target> {
   const { dryRun, signal } = options
   const { name } = image.header
-  const layout = chooseLayout(choice, image)
+  const { firmware = 'none' } = image
+  const planned = plannedImage(image.header)
+  const chosen = chooseLayout(choice, image)
+  const layout = withFirmwarePartitions({ layout: chosen, firmware, image: planned })
   const paths = await choosePaths(choice, layout, name)
   const devices = []
   for (const path of paths) devices.push(await findDisk(path, name))

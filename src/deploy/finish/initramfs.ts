@@ -38,6 +38,11 @@ export async function makeInitramfs(system: TargetSystem, maker: InitramfsMaker)
 }
 
 export function goldenFileSystems({ layout }: ManifestHeader): readonly LayoutFileSystem[] {
-  const partitions = (layout?.disks ?? []).flatMap((disk) => disk.partitions)
-  return partitions.flatMap(({ fileSystem }) => fileSystem ?? [])
+  if (layout === null) return []
+  const { disks, arrays = [], encrypted = [], volumeGroups = [] } = layout
+  const holders = [
+    ...disks.flatMap((disk) => [disk, ...disk.partitions]),
+    ...[...arrays, ...encrypted, ...volumeGroups.flatMap(({ volumes }) => volumes)],
+  ]
+  return holders.flatMap(({ fileSystem }) => fileSystem ?? [])
 }

@@ -2,7 +2,13 @@
 // namespaces of their own. Invariant: they see the disks of the target and no other, no service manager and no sockets of this
 // machine; whatever they mount or leave running is gone as soon as they have ended, however that happens.
 import { mkdir } from 'node:fs/promises'
-import { readDeviceNodes, run, type DeviceNode, type RunResult } from '../../host/host.ts'
+import {
+  hasProgram,
+  readDeviceNodes,
+  run,
+  type DeviceNode,
+  type RunResult,
+} from '../../host/host.ts'
 import { SiError } from '../../core/core.ts'
 import type { MadeStorage } from '../made-storage.ts'
 import type { TargetTree } from './target-tree.ts'
@@ -73,6 +79,18 @@ const PLAIN_NODES = [
 /** What programs get of this machine's environment: nothing but a PATH. */
 const ENVIRONMENT = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']
 const DEFAULTS = ['HOME=/root', 'TERM=dumb', 'LC_ALL=C', 'DEBIAN_FRONTEND=noninteractive']
+
+/** Throws ERR_SI_PROGRAM_MISSING when this machine cannot run programs of a target. */
+export async function checkTargetPrograms(): Promise<void> {
+  for (const program of ['unshare', 'chroot', 'mknod', 'mount']) {
+    if (await hasProgram(program)) continue
+    throw new SiError(
+      'ERR_SI_PROGRAM_MISSING',
+      `Cannot run programs of the image: "${program}" is not installed on this machine`,
+      { hint: `Install the package that holds ${program}, or add --no-finish` },
+    )
+  }
+}
 
 /** Makes nothing but the folders that are mounted on. Throws ERR_SI_DEPLOY when one is something else. */
 export async function openTargetSystem(
