@@ -4,8 +4,10 @@ import { z } from 'zod'
 import type { BlkidValues } from '../host/host.ts'
 
 export interface BlockDevice {
-  /** Kernel name, such as `sda1`. */
+  /** Kernel name, such as `sda1` or `dm-0`. */
   readonly name: string
+  /** What device mapper calls it, such as `web-root`; otherwise the kernel name. */
+  readonly mapperName: string
   /** Kernel name of the device it is part of, or null. */
   readonly parent: string | null
   /** lsblk's TYPE: disk, loop, part, lvm, crypt, raid1 … */
@@ -39,8 +41,31 @@ export interface BlockDevices {
   readonly nodes: readonly BlockDevice[]
   /** By kernel name of the disk; null when its table was not understood. */
   readonly tables: ReadonlyMap<string, PartitionTable | null>
-  /** blkid's values by kernel name of the partition. */
+  /** blkid's values by kernel name. */
   readonly contents: ReadonlyMap<string, BlkidValues>
+  /** `mdadm --detail --export` by kernel name of the array. */
+  readonly arrays: ReadonlyMap<string, BlkidValues>
+  readonly volumes: readonly LogicalVolume[]
+  readonly physicalVolumes: readonly PhysicalVolume[]
+}
+
+export interface LogicalVolume {
+  readonly group: string
+  readonly name: string
+  /** Below /dev/mapper. */
+  readonly mapperName: string
+  readonly sizeBytes: number
+  /** First letter of lvs' attributes: what kind of volume it is (lvs(8)). */
+  readonly kind: string
+  readonly groupBytes: number
+  readonly groupFreeBytes: number
+}
+
+export interface PhysicalVolume {
+  /** Path, such as /dev/sda3 or /dev/mapper/secret. */
+  readonly path: string
+  /** Empty: it belongs to none. */
+  readonly group: string
 }
 
 const wholeNumber = z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)])
@@ -48,6 +73,7 @@ const truth = z.union([z.boolean(), z.enum(['0', '1']).transform((text) => text 
 
 const lsblkNode = z.object({
   kname: z.string(),
+  name: z.string().optional(),
   pkname: z.string().nullable(),
   type: z.string(),
   'maj:min': z.string().transform((text) => text.trim()),
@@ -68,6 +94,7 @@ export function parseLsblk(text: string): BlockDevice[] | null {
   const flatten = (node: z.infer<typeof lsblkNode>): BlockDevice[] => [
     {
       name: node.kname,
+      mapperName: node.name ?? node.kname,
       parent: node.pkname,
       type: node.type,
       device: node['maj:min'],
@@ -78,6 +105,49 @@ export function parseLsblk(text: string): BlockDevice[] | null {
     ...(node.children ?? []).flatMap(flatten),
   ]
   return parsed.data.blockdevices.flatMap(flatten)
+}
+
+const lvsOutput = z.object({
+  report: z.array(
+    z.object({
+      lv: z.array(
+        z.object({
+          ...{ vg_name: z.string(), lv_name: z.string(), lv_dm_path: z.string() },
+          ...{ lv_size: wholeNumber, lv_attr: z.string() },
+          ...{ vg_size: wholeNumber, vg_free: wholeNumber },
+        }),
+      ),
+    }),
+  ),
+})
+
+/** `lvs --reportformat json`; empty when it is no such output. */
+export function parseLvs(text: string): LogicalVolume[] {
+  const parsed = lvsOutput.safeParse(parseJson(text))
+  if (!parsed.success) return []
+  return parsed.data.report.flatMap(({ lv }) =>
+    lv.map((one) => ({
+      ...{ group: one.vg_name, name: one.lv_name, sizeBytes: one.lv_size },
+      mapperName: one.lv_dm_path.replace(/^\/dev\/mapper\//, ''),
+      kind: one.lv_attr.slice(0, 1),
+      ...{ groupBytes: one.vg_size, groupFreeBytes: one.vg_free },
+    })),
+  )
+}
+
+const pvsOutput = z.object({
+  report: z.array(
+    z.object({ pv: z.array(z.object({ pv_name: z.string(), vg_name: z.string() })) }),
+  ),
+})
+
+/** `pvs --reportformat json`; empty when it is no such output. */
+export function parsePvs(text: string): PhysicalVolume[] {
+  const parsed = pvsOutput.safeParse(parseJson(text))
+  if (!parsed.success) return []
+  return parsed.data.report.flatMap(({ pv }) =>
+    pv.map((one) => ({ path: one.pv_name, group: one.vg_name })),
+  )
 }
 
 const sfdiskOutput = z.object({

@@ -1,16 +1,17 @@
 // The disk layout of the golden client for the manifest: every disk that carries a captured file system
 // or swap, with all its partitions. Invariant: a layout is complete for the root or it is null, with
 // a note that says why. Pure. Spec: DiskLayout in the door of image.
-import { unescapeOctal, type BlkidValues } from '../host/host.ts'
-import type { DiskLayout, LayoutDisk, LayoutFileSystem, LayoutPartition } from '../image/image.ts'
+import type { DiskLayout, LayoutDisk, LayoutPartition } from '../image/image.ts'
 import {
   partitionFromBlkid,
   type BlockDevice,
   type BlockDevices,
   type PartitionTable,
-  type TablePartition,
 } from './block-devices.ts'
+import { devicesBelow, findNode, isDisk, membersOf, type Below } from './device-stack.ts'
+import { buildFileSystem } from './layout-file-system.ts'
 import type { Mount, Swap } from './mounts.ts'
+import { buildStacked } from './stacked-layout.ts'
 
 export interface LayoutSource {
   readonly devices: BlockDevices | null
@@ -42,56 +43,58 @@ export function buildLayout(source: LayoutSource): LayoutResult {
   if (devices === null) {
     return { layout: null, notes: ['No disk layout: the golden client has no working lsblk'] }
   }
-  const rootPlace = findPlace(devices, root)
-  if ('problem' in rootPlace) {
-    return { layout: null, notes: [`No disk layout: the root file system is ${rootPlace.problem}`] }
+  const rootBelow = belowMount(devices, root)
+  if ('problem' in rootBelow) {
+    return { layout: null, notes: [`No disk layout: the root file system is ${rootBelow.problem}`] }
   }
   const notes: string[] = []
-  const disks = new Set([rootPlace.disk])
-  for (const mount of source.mounts) {
-    const place = findPlace(devices, mount)
-    if ('problem' in place) notes.push(`${mount.mountPoint} is not in the layout: ${place.problem}`)
-    else disks.add(place.disk)
+  const used = new Map(rootBelow.nodes.map((node) => [node.name, node]))
+  const takeIn = (what: string, below: Below) => {
+    if ('problem' in below) notes.push(`${what} is not in the layout: ${below.problem}`)
+    else for (const node of below.nodes) used.set(node.name, node)
   }
-  for (const disk of swapDisks(devices, source.swaps)) disks.add(disk)
-  const built = [...disks].map((disk) => buildDisk(disk, source, devices))
+  for (const mount of source.mounts) takeIn(mount.mountPoint, belowMount(devices, mount))
+  for (const node of swapNodes(devices, source.swaps)) {
+    takeIn(`swap on ${node.name}`, devicesBelow(devices, node))
+  }
+  const nodes = withWholeGroups(devices, used)
+  const built = nodes.filter(isDisk).map((disk) => buildDisk(disk, source, devices))
   notes.push(...built.flatMap((disk) => disk.notes))
-  const complete = built.flatMap(({ disk }) => (disk === null ? [] : [disk]))
-  const hasRoot = complete.some(({ name }) => name === rootPlace.disk.name)
-  return { layout: hasRoot ? { disks: complete } : null, notes }
+  const disks = built.flatMap(({ disk }) => (disk === null ? [] : [disk]))
+  // A layout without a disk of the root, or of what is stacked on several, could not be made again.
+  const isComplete = rootBelow.nodes
+    .filter(isDisk)
+    .every(({ name }) => disks.some((disk) => disk.name === name))
+  const layout = isComplete ? { disks, ...buildStacked(nodes, source) } : null
+  return { layout, notes }
 }
 
-type Place = { readonly disk: BlockDevice } | { readonly problem: string }
-
-/** The partitioned disk below a mount, or why there is none. */
-function findPlace(devices: BlockDevices, mount: Mount): Place {
-  const node = devices.nodes.find((candidate) => isMountOf(mount, candidate))
+function belowMount(devices: BlockDevices, mount: Mount): Below {
+  const node = findNode(devices, mount)
   if (node === undefined) return { problem: `on ${mount.source || mount.type}, which is no disk` }
-  if (node.type !== 'part') {
-    const isDisk = node.type === 'disk' || node.type === 'loop'
-    const what = isDisk ? 'which has no partition table' : `which is of type ${node.type}`
-    return { problem: `on ${node.name}, ${what}` }
-  }
-  const disk = devices.nodes.find(({ name }) => name === node.parent)
-  if (disk === undefined || (disk.type !== 'disk' && disk.type !== 'loop')) {
-    return { problem: `on ${node.name}, a partition of ${disk?.type ?? 'an unknown device'}` }
-  }
-  return { disk }
+  return devicesBelow(devices, node)
 }
 
-function isMountOf(mount: Mount, node: BlockDevice): boolean {
-  // btrfs shows a device number of its own; only the source names the disk.
-  return mount.device.startsWith('0:')
-    ? mount.source === `/dev/${node.name}`
-    : mount.device === node.device
+/** Volumes of a group that nobody has mounted come along, and what they lie on; each once, in lsblk's order. */
+function withWholeGroups(
+  devices: BlockDevices,
+  used: ReadonlyMap<string, BlockDevice>,
+): readonly BlockDevice[] {
+  const all = new Map(used)
+  for (const node of used.values()) {
+    for (const member of membersOf(devices, node)) {
+      const below = devicesBelow(devices, member)
+      if ('nodes' in below) for (const one of below.nodes) all.set(one.name, one)
+    }
+  }
+  return [...new Set(devices.nodes.map(({ name }) => name))].flatMap((name) => all.get(name) ?? [])
 }
 
-function swapDisks(devices: BlockDevices, swaps: readonly Swap[]): BlockDevice[] {
+function swapNodes(devices: BlockDevices, swaps: readonly Swap[]): readonly BlockDevice[] {
   const names = new Set(swaps.filter(({ isFile }) => !isFile).map(({ path }) => path))
-  return devices.nodes.flatMap((node) => {
-    if (node.type !== 'part' || !names.has(`/dev/${node.name}`)) return []
-    return devices.nodes.filter(({ name, type }) => name === node.parent && type !== 'part')
-  })
+  const isSwap = ({ name, mapperName }: BlockDevice) =>
+    names.has(`/dev/${name}`) || names.has(`/dev/mapper/${mapperName}`)
+  return devices.nodes.filter(isSwap)
 }
 
 function buildDisk(
@@ -99,19 +102,33 @@ function buildDisk(
   source: LayoutSource,
   devices: BlockDevices,
 ): { disk: LayoutDisk | null; notes: string[] } {
-  const table = devices.tables.get(disk.name) ?? tableFromBlkid(disk, devices)
+  const { name, sizeBytes } = disk
+  const hasParts = devices.nodes.some(({ parent, type }) => parent === name && type === 'part')
+  if (!hasParts) {
+    const fileSystem = buildFileSystem(disk, source)
+    const { sectorBytes } = disk
+    const whole = {
+      name,
+      sizeBytes,
+      sectorBytes,
+      label: 'none',
+      partitions: [],
+      fileSystem,
+    } as const
+    return { disk: whole, notes: [] }
+  }
+  const table = devices.tables.get(name) ?? tableFromBlkid(disk, devices)
   if (table === null || (table.label !== 'gpt' && table.label !== 'dos')) {
     const found = table === null ? 'cannot be read' : `is of type ${table.label}`
-    return {
-      disk: null,
-      notes: [`${disk.name} is not in the layout: its partition table ${found}`],
-    }
+    return { disk: null, notes: [`${name} is not in the layout: its partition table ${found}`] }
   }
   const notes: string[] = []
   const partitions = table.partitions.map((entry): LayoutPartition => {
     const values = devices.contents.get(entry.device) ?? {}
-    const fileSystem = buildFileSystem(entry, values, source)
-    if (fileSystem === null && values['TYPE'] !== undefined) {
+    const node = devices.nodes.find((one) => one.name === entry.device)
+    const fileSystem = node === undefined ? null : buildFileSystem(node, source)
+    const isMember = devices.nodes.some(({ parent }) => parent === entry.device)
+    if (fileSystem === null && values['TYPE'] !== undefined && !isMember) {
       notes.push(`${entry.device} holds ${values['TYPE']}, which is not in the layout`)
     }
     return {
@@ -127,10 +144,7 @@ function buildDisk(
     }
   })
   const { sectorBytes, label } = table
-  return {
-    disk: { name: disk.name, sizeBytes: disk.sizeBytes, sectorBytes, label, partitions },
-    notes,
-  }
+  return { disk: { name, sizeBytes, sectorBytes, label, partitions }, notes }
 }
 
 /** Partition tables as blkid sees them, for golden clients without sfdisk. */
@@ -144,34 +158,4 @@ function tableFromBlkid(disk: BlockDevice, devices: BlockDevices): PartitionTabl
   const partitions = read.flatMap(({ entry }) => (entry === null ? [] : [entry]))
   if (label === undefined || partitions.length !== parts.length) return null
   return { label, sectorBytes: disk.sectorBytes, partitions }
-}
-
-function buildFileSystem(
-  entry: TablePartition,
-  values: BlkidValues,
-  source: LayoutSource,
-): LayoutFileSystem | null {
-  const { TYPE: type, USAGE: usage } = values
-  if (type === undefined || (usage !== 'filesystem' && type !== 'swap')) return null
-  const node = source.devices?.nodes.find(({ name }) => name === entry.device)
-  const mount = node && source.mounts.find((candidate) => isMountOf(candidate, node))
-  const mountPoint = type === 'swap' ? null : (mount?.mountPoint ?? null)
-  return {
-    type,
-    uuid: values['UUID'] ?? '',
-    label: values['LABEL'] ?? '',
-    mountPoint,
-    mountOptions: mountPoint === null ? '' : fstabOptions(source.fstab, mountPoint),
-    usedBytes: mountPoint === null ? 0 : (source.usedBytes.get(mountPoint) ?? 0),
-  }
-}
-
-/** The fourth field of fstab(5) for a mount point; `defaults` where it is not listed. */
-export function fstabOptions(fstab: string, mountPoint: string): string {
-  for (const line of fstab.split('\n')) {
-    const [device = '', target = '', , options] = line.trim().split(/\s+/)
-    if (device === '' || device.startsWith('#')) continue
-    if (unescapeOctal(target) === mountPoint && options !== undefined) return options
-  }
-  return 'defaults'
 }

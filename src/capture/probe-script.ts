@@ -8,7 +8,7 @@ export function quoteForShell(text: string): string {
 }
 
 /** lsblk columns asked for; all exist since util-linux 2.27 (2015). */
-export const LSBLK_COLUMNS = 'KNAME,PKNAME,TYPE,MAJ:MIN,SIZE,LOG-SEC,RM'
+export const LSBLK_COLUMNS = 'KNAME,NAME,PKNAME,TYPE,MAJ:MIN,SIZE,LOG-SEC,RM'
 
 /**
  * The script for the tree at `root`. `mark` must not occur in the output by chance; whatever a login
@@ -45,12 +45,21 @@ section mounts cat /proc/self/mountinfo
 section swaps cat /proc/swaps
 section df df -P -B1 -l -a
 section lsblk lsblk -J -b -o ${LSBLK_COLUMNS}
+section lvs lvs --reportformat json --units b --nosuffix -o vg_name,lv_name,lv_dm_path,lv_size,lv_attr,vg_size,vg_free
+section pvs pvs --reportformat json -o pv_name,vg_name
 seen=' '
-lsblk -n -l -o TYPE,PKNAME,KNAME 2>/dev/null </dev/null | while read -r type disk part; do
-  [ "$type" = part ] && [ -n "$part" ] || continue
-  section "blkid $part" blkid -p -o export "/dev/$part"
-  case $seen in *" $disk "*) continue ;; esac
-  seen="$seen$disk "
+lsblk -n -l -o TYPE,KNAME,PKNAME 2>/dev/null </dev/null | while read -r type name disk; do
+  case $type in
+    disk | loop | part | lvm | crypt | linear | raid*) ;;
+    *) continue ;;
+  esac
+  case $seen in *" $name "*) continue ;; esac
+  seen="$seen$name "
+  section "blkid $name" blkid -p -o export "/dev/$name"
+  case $type in raid*) section "mdadm $name" mdadm --detail --export "/dev/$name" ;; esac
+  [ "$type" = part ] && [ -n "$disk" ] || continue
+  case $seen in *" table-$disk "*) continue ;; esac
+  seen="\${seen}table-$disk "
   section "sfdisk $disk" sfdisk --json "/dev/$disk"
 done
 section end true

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { SiError } from '../core/core.ts'
 import { parseBlkid } from '../host/host.ts'
-import { parseLsblk, parseSfdisk, type BlockDevices } from './block-devices.ts'
+import { parseLsblk, parseLvs, parsePvs, parseSfdisk, type BlockDevices } from './block-devices.ts'
 import type { GoldenClient } from './golden-client.ts'
 import { parseDf, parseMountInfo, parseSwaps, type Mount, type Swap } from './mounts.ts'
 import { probeScript } from './probe-script.ts'
@@ -160,6 +160,9 @@ function collectDevices(sections: ReadonlyMap<string, string>): BlockDevices | n
   return {
     nodes,
     tables: new Map(named('sfdisk').map(([disk, text]) => [disk, parseSfdisk(text)])),
-    contents: new Map(named('blkid').map(([part, text]) => [part, parseBlkid(text)])),
+    contents: new Map(named('blkid').map(([name, text]) => [name, parseBlkid(text)])),
+    arrays: new Map(named('mdadm').map(([name, text]) => [name, parseBlkid(text)])),
+    volumes: parseLvs(sections.get('lvs') ?? ''),
+    physicalVolumes: parsePvs(sections.get('pvs') ?? ''),
   }
 }

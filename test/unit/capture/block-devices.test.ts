@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import { parseLsblk, parseSfdisk, partitionFromBlkid } from '../../../src/capture/block-devices.ts'
+import {
+  parseLsblk,
+  parseLvs,
+  parsePvs,
+  parseSfdisk,
+  partitionFromBlkid,
+} from '../../../src/capture/block-devices.ts'
 import { parseBlkid } from '../../../src/host/host.ts'
 
 const SFDISK = {
@@ -110,4 +116,20 @@ test('partitionFromBlkid() reads the active flag and type of msdos tables', () =
   assert.equal(partition?.isBootable, true)
   assert.equal(partition?.type, '83')
   assert.equal(partitionFromBlkid('sda1', values), null)
+})
+
+test('parseLvs() and parsePvs() read what LVM 2.03 prints, and nothing of anything else', () => {
+  const lvs = `{"report": [{"lv": [{"vg_name":"web", "lv_name":"root", "lv_dm_path":"/dev/mapper/web-root",
+    "lv_size":"629145600", "lv_attr":"-wi-ao----", "vg_size":"2126512128", "vg_free":"0"}]}]}`
+  assert.deepEqual(parseLvs(lvs), [
+    {
+      ...{ group: 'web', name: 'root', mapperName: 'web-root', sizeBytes: 629145600, kind: '-' },
+      ...{ groupBytes: 2126512128, groupFreeBytes: 0 },
+    },
+  ])
+  const pvs = '{"report": [{"pv": [{"pv_name":"/dev/mapper/secret", "vg_name":"web"}]}]}'
+  assert.deepEqual(parsePvs(pvs), [{ path: '/dev/mapper/secret', group: 'web' }])
+  for (const text of ['', '{}', 'WARNING: no', lvs.slice(0, -3)]) {
+    assert.deepEqual([parseLvs(text), parsePvs(text)], [[], []])
+  }
 })

@@ -1,8 +1,10 @@
 // From block devices and mounts to the layout in the manifest.
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { BlkidValues } from '../../../src/host/host.ts'
 import type { BlockDevice, BlockDevices } from '../../../src/capture/block-devices.ts'
-import { buildLayout, fstabOptions, hasEfiSystemPartition } from '../../../src/capture/layout.ts'
+import { fstabOptions } from '../../../src/capture/layout-file-system.ts'
+import { buildLayout, hasEfiSystemPartition } from '../../../src/capture/layout.ts'
 import type { Mount } from '../../../src/capture/mounts.ts'
 
 const ESP = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
@@ -61,6 +63,73 @@ test('buildLayout() has no layout for a root on LVM, and says so', () => {
   })
   assert.equal(layout, null)
   assert.deepEqual(notes, ['No disk layout: the root file system is on dm-0, which is of type lvm'])
+})
+
+test('buildLayout() describes RAID 1, LUKS and LVM below the root by the names of the layout', () => {
+  const { layout, notes } = buildLayout({
+    devices: stacked(),
+    mounts: [mount('253:1', '/'), mount('9:127', '/boot')],
+    swaps: [{ path: '/dev/dm-2', isFile: false, sizeBytes: 1 }],
+    usedBytes: new Map([['/', 7]]),
+    fstab: FSTAB,
+  })
+  assert.deepEqual(notes, [])
+  assert.deepEqual(
+    layout?.disks.map(({ name, partitions }) => [name, partitions.map((one) => one.fileSystem)]),
+    [
+      ['sda', [null, null]],
+      ['sdb', [null, null]],
+    ],
+  )
+  assert.deepEqual(
+    layout.arrays?.map(({ name, level, members, fileSystem }) => [
+      ...[name, level, members.join(), fileSystem?.mountPoint],
+    ]),
+    [
+      ['md127', 'raid1', 'sda1,sdb1', '/boot'],
+      ['system', 'raid1', 'sda2,sdb2', undefined],
+    ],
+  )
+  assert.deepEqual(layout.encrypted, [
+    { name: 'secret', device: 'system', uuid: 'luks-uuid', fileSystem: null },
+  ])
+  const [group] = layout.volumeGroups ?? []
+  assert.deepEqual(group?.members, ['secret'])
+  assert.deepEqual(
+    group.volumes.map(({ name, fileSystem }) => [name, fileSystem?.type, fileSystem?.usedBytes]),
+    [
+      ['root', 'ext4', 7],
+      ['swap', 'swap', 0],
+    ],
+  )
+})
+
+test('buildLayout() has the subvolumes of btrfs that are mounted', () => {
+  const all = devices()
+  const values = { ...all.contents.get('sda2'), TYPE: 'btrfs' }
+  const contents = new Map(all.contents).set('sda2', values)
+  const subvolume = (fsRoot: string, mountPoint: string): Mount => ({
+    ...{ device: '0:33', fsRoot, mountPoint, type: 'btrfs', source: '/dev/sda2' },
+  })
+  const mounts = [subvolume('/@', '/'), subvolume('/@srv', '/srv/a b')]
+  const { layout } = buildLayout({ ...sourceOf({ ...all, contents }), mounts })
+  const fileSystem = layout?.disks[0]?.partitions[1]?.fileSystem
+  assert.equal(fileSystem?.mountPoint, null)
+  assert.deepEqual(fileSystem.subvolumes, [
+    { path: '@', mountPoint: '/', mountOptions: 'noatime,errors=remount-ro' },
+    { path: '@srv', mountPoint: '/srv/a b', mountOptions: 'defaults,noexec' },
+  ])
+})
+
+test('buildLayout() has no layout for a root on a thin volume', () => {
+  const all = stacked()
+  const volumes = all.volumes.map((one) => ({ ...one, kind: 'V' }))
+  const { layout, notes } = buildLayout({
+    ...sourceOf({ ...all, volumes }),
+    mounts: [mount('253:1', '/')],
+  })
+  assert.equal(layout, null)
+  assert.match(notes.join(), /web-root, a thin, cached or snapshot volume/)
 })
 
 test('buildLayout() keeps the disk of the root when another mount has no partition', () => {
@@ -127,6 +196,7 @@ function devices(): BlockDevices {
         },
       ],
     ]),
+    ...{ arrays: new Map(), volumes: [], physicalVolumes: [] },
     contents: new Map(
       parts.map(({ device, type, fileSystem, usage }, index) => [
         device,
@@ -142,6 +212,7 @@ function devices(): BlockDevices {
 
 function node(over: Partial<BlockDevice>): BlockDevice {
   return {
+    mapperName: over.name ?? 'sda',
     ...{ name: 'sda', parent: null, type: 'disk', device: '8:0', sizeBytes: 0 },
     ...{ sectorBytes: 512, isRemovable: false },
     ...over,
@@ -150,4 +221,57 @@ function node(over: Partial<BlockDevice>): BlockDevice {
 
 function mount(device: string, mountPoint: string): Mount {
   return { device, mountPoint, fsRoot: '/', type: 'ext4', source: '/dev/x' }
+}
+
+/** Two disks: md127 (/boot) and md126 called system, on it LUKS, on it the group web with root and swap. */
+function stacked(): BlockDevices {
+  const both = (name: string, part: number, device: string) =>
+    ['sda', 'sdb'].map((disk) => node({ name, parent: `${disk}${part}`, type: 'raid1', device }))
+  const disks = ['sda', 'sdb'].flatMap((disk, at) => [
+    node({ name: disk, type: 'disk', device: `8:${at * 16}` }),
+    node({ name: `${disk}1`, parent: disk, type: 'part', device: `8:${at * 16 + 1}` }),
+    node({ name: `${disk}2`, parent: disk, type: 'part', device: `8:${at * 16 + 2}` }),
+  ])
+  const mapped = (name: string, mapperName: string, over: Partial<BlockDevice>) =>
+    node({ name, mapperName, device: `253:${name.slice(3)}`, ...over })
+  const volume = (name: string) => ({
+    ...{ group: 'web', name, mapperName: `web-${name}`, sizeBytes: 1e9, kind: '-' },
+    ...{ groupBytes: 2e9, groupFreeBytes: 0 },
+  })
+  const table = (disk: string) => ({
+    ...{ label: 'gpt', sectorBytes: 512 },
+    partitions: [1, 2].map((number) => ({
+      ...{ device: `${disk}${number}`, type: LINUX, startBytes: number * 1e6, sizeBytes: 1e6 },
+      ...{ uuid: '', name: '', attributes: '', isBootable: false },
+    })),
+  })
+  const member = { TYPE: 'linux_raid_member', USAGE: 'raid' }
+  return {
+    nodes: [
+      ...disks,
+      ...both('md127', 1, '9:127'),
+      ...both('md126', 2, '9:126'),
+      mapped('dm-0', 'secret', { parent: 'md126', type: 'crypt' }),
+      mapped('dm-1', 'web-root', { parent: 'dm-0', type: 'lvm' }),
+      mapped('dm-2', 'web-swap', { parent: 'dm-0', type: 'lvm' }),
+    ],
+    tables: new Map([
+      ['sda', table('sda')],
+      ['sdb', table('sdb')],
+    ]),
+    contents: new Map<string, BlkidValues>([
+      ...['sda1', 'sda2', 'sdb1', 'sdb2'].map((name) => [name, member] as const),
+      ['md127', { TYPE: 'ext4', USAGE: 'filesystem' }],
+      ['md126', { TYPE: 'crypto_LUKS', USAGE: 'crypto', UUID: 'luks-uuid' }],
+      ['dm-0', { TYPE: 'LVM2_member', USAGE: 'raid' }],
+      ['dm-1', { TYPE: 'ext4', USAGE: 'filesystem', UUID: 'root-uuid' }],
+      ['dm-2', { TYPE: 'swap', USAGE: 'other' }],
+    ]),
+    arrays: new Map([
+      ['md127', { MD_LEVEL: 'raid1', MD_METADATA: '1.0', MD_DEVNAME: '127', MD_UUID: 'a' }],
+      ['md126', { MD_LEVEL: 'raid1', MD_METADATA: '1.2', MD_DEVNAME: 'system', MD_UUID: 'b' }],
+    ]),
+    volumes: [volume('root'), volume('swap')],
+    physicalVolumes: [{ path: '/dev/mapper/secret', group: 'web' }],
+  }
 }
