@@ -5,7 +5,8 @@ import type { Cluster, NodeConfiguration } from '../cluster/cluster.ts'
 import { messageOf, SiError } from '../core/core.ts'
 import { jsonOption } from './arguments.ts'
 import { clusterOption, selectHosts } from './cluster-arguments.ts'
-import { createCommand } from './command.ts'
+import { createOverride } from './cluster-override.ts'
+import { createCommand, type Outcome } from './command.ts'
 import { writeJson, type Io } from './io.ts'
 import { formatTable } from './table.ts'
 
@@ -18,15 +19,16 @@ interface ExportFlags extends ClusterFlags {
   readonly format: 'clustershell' | 'ansible'
 }
 
-export function createClusterCommand(io: Io): Command {
+export function createClusterCommand(io: Io, outcome: Outcome): Command {
   return createCommand({
     name: 'cluster',
-    summary: 'Check and show what cluster.yaml says of hosts and groups',
+    summary: 'Check and show what cluster.yaml says of hosts and groups; make overrides',
     examples: [
       'si-cluster check                       every fault with its line',
       'si-cluster show                        all hosts',
       'si-cluster show node[001-016]          these',
       'si-cluster show node001 --json         all that holds for one',
+      'si-cluster override compute ./files    make an override of a directory',
       'si-cluster import /etc/systemimager/cluster.xml > cluster.yaml',
       'si-cluster export --format clustershell > /etc/clustershell/groups.d/swarmimager.yaml',
       'si-cluster export --format ansible > inventory.yaml',
@@ -37,6 +39,7 @@ export function createClusterCommand(io: Io): Command {
     .addCommand(createShow(io))
     .addCommand(createImport(io))
     .addCommand(createExport(io))
+    .addCommand(createOverride(io, outcome))
 }
 
 function createCheck(io: Io): Command {

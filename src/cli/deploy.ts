@@ -40,6 +40,7 @@ const MOST_LANES = 4
 interface DeployFlags extends TrustFlags, TlsFlags, FinishFlags {
   readonly expect?: ExpectedImage
   readonly torrent: string
+  readonly override: readonly string[]
   readonly root?: string
   readonly disk: readonly string[]
   readonly layout?: string
@@ -95,6 +96,12 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
       [],
     )
     .option('--root <dir>', 'fill this empty directory instead of a disk')
+    .option(
+      '--override <torrent>',
+      'lay this image over the first one; may be given several times, the later one wins',
+      collect,
+      [],
+    )
     .option('--no-devices', 'leave out device nodes, such as for a container; setuid stays')
     .option(
       '--expect <image>',
@@ -148,6 +155,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
   const security = await securityFrom(flags, { holder: 'node', onNote })
   const options: DeployOptions = {
     torrent: flags.torrent,
+    overrides: flags.override.map((torrent) => ({ torrent })),
     trust: await trustFrom(flags),
     security,
     expect: flags.expect,

@@ -62,7 +62,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createImportimageCommand(io, outcome),
     createRmimageCommand(io),
     createCaCommand(io),
-    createClusterCommand(io),
+    createClusterCommand(io, outcome),
     createNetbootCommand(io),
     createDiffimageCommand(io),
   ]

@@ -22,6 +22,7 @@ import { finishTarget, type FinishReport } from './finish/finish.ts'
 import { checkTargetPrograms } from './finish/target-system.ts'
 import { loadTorrent } from './load-torrent.ts'
 import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
+import { layOverride, openOverrides, type OpenedOverrides } from './overrides.ts'
 import { showProgress } from './show-progress.ts'
 import type { ImageFacts, PreparedTarget, Target } from './target.ts'
 import { findDevices } from './tree.ts'
@@ -29,7 +30,13 @@ import type { ManifestTables } from './worker-protocol.ts'
 
 export { formatGoldenLayout } from './disks/golden-layout-text.ts'
 export { loadTorrent } from './load-torrent.ts'
-export type { DeployIo, DeployOptions, DeployReport, ExpectedImage } from './options.ts'
+export type {
+  DeployIo,
+  DeployOptions,
+  DeployReport,
+  ExpectedImage,
+  OverrideOptions,
+} from './options.ts'
 export { FIRMWARE_CHOICES, type FirmwareChoice } from './finish/firmware.ts'
 export { PLAIN_FINISH, type FinishChoices } from './finish/finish-plan.ts'
 export { parseHostName } from './finish/host-name.ts'
@@ -65,16 +72,18 @@ export async function deploy(
     progress.note(`the torrent names no tracker: ${hope}`)
     progress.note('fetch the torrent from si-server, or add --tracker, --peer or --web-seed')
   }
-  const download = await startDownload({
-    ...{ metainfo, trackers, peers, webSeeds, threads: options.threads },
-    ...{ lanes: options.lanes, security: options.security },
+  const how = {
+    ...{ trackers, peers, threads: options.threads, lanes: options.lanes },
+    security: options.security,
     ...{ host: options.listenHost, port: options.listenPort, rack: options.rack },
     localDiscovery: options.localDiscovery === true,
     uploadBytesPerSecond: options.uploadBytesPerSecond,
     downloadBytesPerSecond: options.downloadBytesPerSecond,
     pieceCacheBytes: options.pieceCacheBytes ?? (await defaultPieceCacheBytes()),
-    onNote: (text) => progress.note(text),
-  })
+    onNote: (text: string) => progress.note(text),
+  }
+  const download = await startDownload({ ...how, metainfo, webSeeds })
+  let overrides: OpenedOverrides | undefined
   let target: Target | undefined
   try {
     const { tables, verdict } = await whileShowing(progress, download, 'reading manifest', () =>
@@ -83,12 +92,16 @@ export async function deploy(
     verdict.notes.forEach((note) => progress.note(note))
     const { infoHash, pieceCount } = metainfo
     const { header } = tables.manifest
-    const { spillBytes } = download
+    const { trust } = options
+    const opening = { download: how, trust, progress, signal }
+    overrides = await openOverrides(options.overrides ?? [], opening)
+    const spillBytes = download.spillBytes + overrides.contentBytes // on the root, as far as is known
     const facts = { header, table: tables.table, infoHash, pieceCount, spillBytes }
     const finish = await planFinishing(options, facts)
     const firmware = finish?.firmware ?? 'none'
     target = await openTarget(options, { ...facts, firmware }, signal)
-    await io.confirm({ ...target.plan, finishing: finish?.steps ?? [] })
+    const over = overrides.names.map((name) => `lay ${name} over it`)
+    await io.confirm({ ...target.plan, finishing: [...over, ...(finish?.steps ?? [])] })
     const { notes } = target.plan
     const signedBy = verdict.signer
     const summary = { download, tables, startMs, signedBy, notes, ...NOTHING_FINISHED }
@@ -96,7 +109,7 @@ export async function deploy(
     progress.update({ phase: 'preparing', doneBytes: 0, totalBytes: undefined })
     const prepared = await target.prepare(signal)
     const report = await fill({
-      ...{ prepared, summary, progress, signal, finish },
+      ...{ prepared, summary, progress, signal, finish, overrides },
       choices: options.finish,
       withoutDevices: options.withoutDevices === true,
     }).catch((error: unknown) => {
@@ -106,6 +119,7 @@ export async function deploy(
     await seedOn(options.seedForMs, { download, progress, signal })
     return report
   } finally {
+    await overrides?.close()
     await download.close().finally(() => target?.close())
   }
 }
@@ -124,6 +138,7 @@ interface Summary {
 const NOTHING_FINISHED = { resumedPieces: 0, finishing: [], leftOut: [] }
 
 interface FillContext {
+  readonly overrides: OpenedOverrides
   readonly finish: FinishPlan | null
   readonly choices: DeployOptions['finish']
   readonly withoutDevices: boolean
@@ -138,7 +153,9 @@ async function fill(context: FillContext): Promise<DeployReport> {
   const { download, tables } = summary
   const losses = createLossCounters()
   let finished: FinishReport = { steps: [], notes: [], leftOut: [] }
+  const over = { prepared, losses, withoutDevices, progress, signal }
   const finish = async () => {
+    for (const override of context.overrides.list) await layOverride(override, over)
     finished = await finishMachine(context)
   }
   const how = { download, tables, prepared, losses, withoutDevices, finish, progress, signal }

@@ -24,6 +24,24 @@ export interface FillOptions {
 
 /** Returns what an earlier run had left. */
 export async function fillTree(options: FillOptions): Promise<Resumed> {
+  const { download, prepared, progress } = options
+  const { journal } = prepared
+  return await writeTree(options, async (recorder) => {
+    await download.runTask('finishRoot', null) // programs without privileges may look around from now on
+    await options.finish()
+    progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
+    await recorder.sync()
+    await journal.remove()
+    await download.runTask('finishRoot', null)
+    await recorder.sync()
+  })
+}
+
+/** All entries but the root, on the disk when it calls `afterwards`. Returns what an earlier run had left. */
+export async function writeTree(
+  options: Omit<FillOptions, 'finish'>,
+  afterwards: (recorder: DiskRecorder) => Promise<void> = () => Promise.resolve(),
+): Promise<Resumed> {
   const { download, tables, prepared, losses, progress, signal } = options
   const { manifest, table } = tables
   const { journal, fileSystems, directory } = prepared
@@ -47,13 +65,7 @@ export async function fillTree(options: FillOptions): Promise<Resumed> {
     await download.runTask('finishTree', null)
     progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
     await recorder.sync()
-    await download.runTask('finishRoot', null) // programs without privileges may look around from now on
-    await options.finish()
-    progress.update({ phase: 'syncing', doneBytes: 0, totalBytes: undefined })
-    await recorder.sync()
-    await journal.remove()
-    await download.runTask('finishRoot', null)
-    await recorder.sync()
+    await afterwards(recorder)
     return resumed
   } catch (error) {
     await recorder.record().catch(() => {}) // the error that ended the deployment is the one to tell
@@ -75,7 +87,7 @@ function ownerlessMounts({ layout }: ManifestHeader): Buffer[] {
 }
 
 async function writePieces(
-  { download, tables, prepared, progress, signal }: FillOptions,
+  { download, tables, prepared, progress, signal }: Omit<FillOptions, 'finish'>,
   recorder: DiskRecorder,
 ): Promise<void> {
   const { torrent, packFirstPiece, written } = download

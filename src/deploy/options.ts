@@ -15,6 +15,8 @@ export interface DeployOptions {
   readonly security?: PeerSecurity | undefined
   /** The image it has to be; undefined: any that is trusted. */
   readonly expect?: ExpectedImage | undefined
+  /** Laid over the image, in this order; signed as the image is. */
+  readonly overrides?: readonly OverrideOptions[]
   readonly target:
     { readonly type: 'root'; readonly directory: string } | ({ readonly type: 'disk' } & DiskChoice)
   /** Announce URLs besides those in the torrent. */
@@ -55,6 +57,13 @@ export interface DiskChoice {
   readonly devices: readonly string[]
   /** Text of a layout file, and what messages call it; undefined: the golden client's layout. */
   readonly layout?: { readonly file: string; readonly text: string } | undefined
+}
+
+export interface OverrideOptions {
+  /** Path or http URL. */
+  readonly torrent: string
+  /** The image it has to be; undefined: any that is trusted. */
+  readonly expect?: ExpectedImage | undefined
 }
 
 export interface ExpectedImage {
