@@ -115,7 +115,7 @@ async function nodesFrom(flags: ServerFlags, log: Log): Promise<ServerOptions['n
     return undefined
   })
   if (signer === undefined && (await cluster.current()) !== undefined) {
-    log.warn({}, 'what nodes are told is not signed, and they will not run scripts of cluster.yaml')
+    log.warn({}, 'what nodes are told is not signed: si-server init makes a signer')
   }
   return { cluster, store: openNodeStore(nodesDirectory(flags)), signer }
 }
