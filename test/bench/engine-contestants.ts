@@ -35,7 +35,8 @@ export const BASELINE = libtorrent.name
 export function engineContestants(
   options: Pick<EngineOptions, 'sizeBytes' | 'lanes' | 'only'>,
 ): readonly EngineContestant[] {
-  const ours = options.lanes.length === 0 ? [createOurs()] : options.lanes.map(createOurs)
+  const lanes = options.lanes.length === 0 ? [undefined] : options.lanes
+  const ours = lanes.flatMap((count) => [createOurs(count, false), createOurs(count, true)])
   const clients = [libtorrent, ...ours, aria2, webtorrent]
   const all = [
     ...clients.map((client) => ({ ...client, speaksBitTorrent: true, mostRounds: Infinity })),
@@ -57,12 +58,14 @@ function familyOf({ name }: EngineContestant): string {
   return name.split(' ')[0] ?? ''
 }
 
-/** Our engine with so many lanes, or with as many as it takes by itself. */
-function createOurs(lanes?: number): TorrentClient {
-  const name = lanes === undefined ? 'si' : `si --lanes ${lanes}`
+/** Our engine with so many lanes, or with as many as it takes by itself; with TLS or without. */
+function createOurs(lanes: number | undefined, usesTls: boolean): TorrentClient {
+  const plainName = lanes === undefined ? 'si' : `si --lanes ${lanes}`
+  const name = usesTls ? `${plainName} --tls` : plainName
   const script = join(import.meta.dirname, 'engine-peer.ts')
   const start = (scope: Scope, task: ClientTask, role: string) => {
     const flags = lanes === undefined ? [] : ['--lanes', String(lanes)]
+    if (usesTls) flags.push('--tls', `${task.torrentPath}.pki`)
     const args = [script, role, task.torrentPath, task.directory, ...flags]
     return startScript(scope, { name: 'si', task, command: { program: process.execPath, args } })
   }

@@ -1,12 +1,19 @@
-// Our engine as one program: `engine-peer.ts seed|get TORRENT DIRECTORY [--lanes N]` seeds or downloads a
+// Our engine as one program: `engine-peer.ts seed|get TORRENT DIRECTORY [--lanes N] [--tls DIR]` seeds or downloads a
 // torrent of one file with what si-deploy and si-server use, until SIGTERM. Prints `listening PORT` and
-// `complete`.
+// `complete`. The certificates are made by the first seeder; the tracker is a plain one all the same.
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { createPiecePool, createSlab, createSwarm, openFileStore } from '../../src/swarm/swarm.ts'
+import {
+  createPiecePool,
+  createSlab,
+  createSwarm,
+  openFileStore,
+  type PeerSecurity,
+} from '../../src/swarm/swarm.ts'
 import { Bitfield, parseMetainfo } from '../../src/torrent/torrent.ts'
+import { makeSite, openCredentials, PEER_ROLES } from '../../src/pki/pki.ts'
 import type { EngineWorkerData } from './engine-worker.ts'
 
 /** As si-deploy: threads and lanes by cores, a slab of 32 MiB and at least 4 slots. */
@@ -18,10 +25,14 @@ const MIN_SLOTS = 4
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { lanes: { type: 'string', default: String(lanesByCores()) } },
+  options: {
+    lanes: { type: 'string', default: String(lanesByCores()) },
+    tls: { type: 'string' },
+  },
 })
 const [role = '', torrentPath = '', directory = ''] = positionals
-const network = { port: 0, lanes: Number(values.lanes) }
+const security = values.tls === undefined ? undefined : await openSecurity(values.tls)
+const network = { port: 0, lanes: Number(values.lanes), security }
 
 const metainfo = parseMetainfo(await readFile(torrentPath))
 const { pieceLengthBytes, pieceHashes, pieceCount, trackers } = metainfo
@@ -56,6 +67,25 @@ if (role === 'seed') {
   process.on('SIGTERM', () => void swarm.close().then(() => pool.close()))
   await torrent.received(pieces)
   console.log('complete')
+}
+
+/** Both sides show the certificate of the same server: only the cost counts here. */
+async function openSecurity(directory: string): Promise<PeerSecurity> {
+  await makeSite({
+    ...{ directory, hostName: 'bench', dnsNames: [], addresses: [], keyType: 'p256' },
+    ...{ authorityDays: 1, passphraseFile: undefined },
+  })
+  const credentials = await openCredentials(
+    {
+      certificateFile: join(directory, 'server.pem'),
+      keyFile: join(directory, 'server.key'),
+      passphraseFile: undefined,
+      trustFiles: [join(directory, 'ca.pem')],
+      crlFiles: [],
+    },
+    { roles: PEER_ROLES },
+  )
+  return { credentials, allowsPlain: true }
 }
 
 function lanesByCores(): number {
