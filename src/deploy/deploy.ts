@@ -37,7 +37,7 @@ export type {
   ExpectedImage,
   OverrideOptions,
 } from './options.ts'
-export { FIRMWARE_CHOICES, type FirmwareChoice } from './finish/firmware.ts'
+export type { FirmwareChoice } from './finish/firmware.ts'
 export { PLAIN_FINISH, type FinishChoices } from './finish/finish-plan.ts'
 export { parseHostName } from './finish/host-name.ts'
 export {

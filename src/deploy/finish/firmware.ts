@@ -5,8 +5,7 @@ import type { ImageFeatures } from './image-features.ts'
 export type Firmware = 'bios' | 'uefi' | 'both' | 'none'
 
 /** `auto`: that of the machine which deploys. */
-export const FIRMWARE_CHOICES = ['auto', 'bios', 'uefi', 'both', 'none'] as const
-export type FirmwareChoice = (typeof FIRMWARE_CHOICES)[number]
+export type FirmwareChoice = Firmware | 'auto'
 
 export interface FirmwareFacts {
   readonly choice: FirmwareChoice
