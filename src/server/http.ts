@@ -21,7 +21,7 @@ import type { Tracker } from '../tracker/tracker.ts'
 import type { PeerSecurity } from '../swarm/swarm.ts'
 import { renderIndex, type ImageStatus } from './image-index.ts'
 import { addNodeRoutes, type NodeApiOptions } from './node-api.ts'
-import { createSecureServer, guardRequests } from './secure-server.ts'
+import { callerOf, createSecureServer, guardRequests } from './secure-server.ts'
 
 export interface HttpOptions {
   readonly repository: Repository
@@ -66,7 +66,13 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   )
   if (options.nodes !== undefined) {
     const baseUrl = (request: FastifyRequest) => `${request.protocol}://${addressedHost(request)}`
-    addNodeRoutes(app, { ...options.nodes, repository: options.repository, baseUrl })
+    // Where calls without a certificate are let in, they are believed as on a server without TLS.
+    const isStrict = security?.allowsPlain === false
+    const identityOf = isStrict
+      ? (request: FastifyRequest) => callerOf(request, security)
+      : undefined
+    const { repository } = options
+    addNodeRoutes(app, { identityOf, ...options.nodes, repository, baseUrl })
   }
   const { pkiDirectory } = options
   if (pkiDirectory !== undefined) {

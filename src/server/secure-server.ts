@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf, SiError, systemClock } from '../core/core.ts'
-import { chainOf, PEER_ROLES } from '../pki/pki.ts'
+import { chainOf, PEER_ROLES, type Identity } from '../pki/pki.ts'
 import { Refusals, type PeerSecurity } from '../swarm/swarm.ts'
 
 /** For the first byte, and for the handshake after it. */
@@ -75,8 +75,20 @@ function judge({ socket }: FastifyRequest, { credentials, allowsPlain }: PeerSec
     if (allowsPlain) return
     throw new SiError('ERR_SI_UNTRUSTED', 'this server speaks HTTPS only: write https://')
   }
+  identify(socket, credentials)
+}
+
+/** Whom the certificate of a caller speaks for; undefined: it came without. Throws ERR_SI_UNTRUSTED. */
+export function callerOf(
+  { socket }: FastifyRequest,
+  { credentials }: PeerSecurity,
+): Identity | undefined {
+  return socket instanceof TLSSocket ? identify(socket, credentials) : undefined
+}
+
+function identify(socket: TLSSocket, credentials: PeerSecurity['credentials']): Identity {
   const chain = socket.isSessionReused() ? [] : chainOf(socket.getPeerCertificate(true))
-  credentials.check(chain, { roles: PEER_ROLES, side: 'client' })
+  return credentials.check(chain, { roles: PEER_ROLES, side: 'client' })
 }
 
 function refuse(request: FastifyRequest, reply: FastifyReply, reason: string): FastifyReply {
