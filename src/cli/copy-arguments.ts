@@ -6,6 +6,7 @@ import type {
   CopyOptions,
   CopySigning,
   ImageReference,
+  ImageSpec,
   Repository,
 } from '../repository/repository.ts'
 import { createCommandProgress } from './command-progress.ts'
@@ -40,12 +41,16 @@ export type Transfer = (
   options: Omit<CopyOptions, 'isLinked'>,
 ) => Promise<ImageReference>
 
-/** Runs `transfer` for each version asked for, oldest first, and prints where each is now. */
-export async function runTransfer(
-  request: TransferRequest,
-  transfer: Transfer,
-  io: Io,
-): Promise<void> {
+interface Transferred {
+  readonly from: Repository
+  readonly to: Repository
+  readonly target: ImageSpec
+  /** Oldest first. */
+  readonly images: readonly ImageReference[]
+}
+
+/** Throws ERR_SI_USAGE, ERR_SI_IMAGE_NAME, ERR_SI_IMAGE_NOT_FOUND. */
+async function choose(request: TransferRequest): Promise<Transferred> {
   const { openRepository, parseImageSpec } = await import('../repository/repository.ts')
   const from = await openRepository(request.repository)
   const to = await openRepository(request.toRepository ?? request.repository)
@@ -63,6 +68,16 @@ export async function runTransfer(
     })
   }
   const images = request.isAll ? await from.versions(source.name) : [first]
+  return { from, to, target, images }
+}
+
+/** Runs `transfer` for each version asked for, oldest first, and prints where each is now. */
+export async function runTransfer(
+  request: TransferRequest,
+  transfer: Transfer,
+  io: Io,
+): Promise<void> {
+  const { from, to, target, images } = await choose(request)
   const isRenamed = (image: ImageReference) =>
     image.name !== target.name || image.version !== (target.version ?? image.version)
   const signing = images.some(isRenamed) ? await signingFrom(request.flags) : undefined

@@ -1,17 +1,22 @@
 // Repository commands on large images: the difference of two that differ in one file, verification against
-// sha256sum of the same pack, the reading of a manifest of 200 000 entries, and the share of padding.
-import { createReadStream } from 'node:fs'
-import { appendFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
+// sha256sum of the same pack, the reading of a manifest of 200 000 entries, the share of padding, and what the
+// check of a signature costs a deployment.
+import { createReadStream, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFile, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readManifest } from '../../src/image/image.ts'
-import { withScope } from '../lab/scope.ts'
+import { makeCertificates } from '../lab/certificates.ts'
+import { withScope, type Scope } from '../lab/scope.ts'
+import { createTarget, DEPLOY, startServer } from './deploy-site.ts'
 import { copyGoldenTree, SI } from './golden-tree.ts'
 import { compete, runQuietly, type Row } from './measure.ts'
 import { parseRounds, type Bench, type Report } from './report.ts'
 
 const MANY_ENTRIES = 200_000
 const FILES_PER_FOLDER = 1000
+/** The check of a signature may cost a twentieth of a deployment. */
+const SIGNATURE_AT_MOST = 1.05
 
 interface Figure {
   readonly what: string
@@ -35,11 +40,14 @@ export const benchRepository: Bench = {
       },
     })
     const rounds = parseRounds(values.rounds)
-    return withScope(async ({ directory }) => {
-      const repository = join(directory, 'repository')
+    return withScope(async (scope) => {
+      const { directory } = scope
+      const pki = await makeCertificates(join(directory, 'pki'))
+      const site = { repository: join(directory, 'repository'), rounds, pki }
       const figures = [
-        ...(await measureLargeImages(directory, { repository, rounds, sources: values.source })),
-        ...(await measureManyEntries(directory, { repository, rounds })),
+        ...(await measureLargeImages(directory, { ...site, sources: values.source })),
+        ...(await measureManyEntries(directory, site)),
+        ...(await measureSignature(scope, site)),
       ]
       return toReport(figures)
     })
@@ -49,16 +57,19 @@ export const benchRepository: Bench = {
 interface Site {
   readonly repository: string
   readonly rounds: number
+  /** Options that make commands sign and check. */
+  readonly pki: readonly string[]
 }
 
 async function measureLargeImages(
   directory: string,
-  { repository, rounds, sources }: Site & { readonly sources: readonly string[] },
+  site: Site & { readonly sources: readonly string[] },
 ): Promise<Figure[]> {
+  const { repository, rounds, sources, pki } = site
   const golden = await copyGoldenTree(directory, sources)
-  await getImage(golden, { repository, name: 'large', version: '1' })
+  await getImage(golden, site, 'large/1')
   await appendFile(await firstFile(golden), 'changed')
-  await getImage(golden, { repository, name: 'large', version: '2' })
+  await getImage(golden, site, 'large/2')
   const image = join(repository, 'images/large/2')
   const pack = join(image, 'image.tar.zst')
   const command = (...words: readonly string[]) => [SI, ...words, '--repository', repository]
@@ -69,7 +80,7 @@ async function measureLargeImages(
   const [sum, verify] = await compete(
     [
       { name: 'sha256sum', command: ['sha256sum', pack] },
-      { name: 'verify', command: command('verifyimage', 'large/2') },
+      { name: 'verify', command: command('verifyimage', 'large/2', ...pki) },
     ],
     rounds,
   )
@@ -99,19 +110,17 @@ async function firstFile(golden: string): Promise<string> {
   return file === undefined ? join(golden, 'new') : join(file.parentPath, file.name)
 }
 
-async function measureManyEntries(
-  directory: string,
-  { repository, rounds }: Site,
-): Promise<Figure[]> {
+async function measureManyEntries(directory: string, site: Site): Promise<Figure[]> {
+  const { repository, rounds } = site
   const tree = join(directory, 'many')
   for (let folder = 0; folder < MANY_ENTRIES / FILES_PER_FOLDER; folder++) {
     const path = join(tree, `folder-${folder}`)
-    await mkdir(path, { recursive: true })
+    mkdirSync(path, { recursive: true })
     for (let file = 1; file < FILES_PER_FOLDER; file++) {
-      await writeFile(join(path, `some-file-${file}.txt`), '')
+      writeFileSync(join(path, `some-file-${file}.txt`), '')
     }
   }
-  await getImage(tree, { repository, name: 'many', version: '1' })
+  await getImage(tree, site, 'many/1')
   const manifest = join(repository, 'images/many/1/manifest.jsonl.zst')
   const script = new URL('./manifest-load.ts', import.meta.url).pathname
   const [load] = await compete(
@@ -124,14 +133,38 @@ async function measureManyEntries(
   ]
 }
 
-async function getImage(
-  root: string,
-  image: { readonly repository: string; readonly name: string; readonly version: string },
-): Promise<void> {
-  const { repository, name, version } = image
+/** One image deployed with and without a look at its signature; SHA-256 of every piece is checked by both. */
+async function measureSignature(
+  scope: Scope,
+  { repository, rounds, pki }: Site,
+): Promise<Figure[]> {
+  const url = await startServer(scope, { repository, image: 'large/2' })
+  const target = await createTarget(scope)
+  const contestant = (name: string, options: readonly string[]) => ({
+    ...{ name, prepare: target.renew },
+    command: [...DEPLOY, '--torrent', url, '--root', target.path, ...options],
+  })
+  const nobody = ['--pki', join(scope.directory, 'nobody'), '--allow-unsigned']
+  const [unchecked, checked] = await compete(
+    [contestant('unchecked', nobody), contestant('checked', pki)],
+    rounds,
+  )
+  const cpuRatio = (checked?.cpuSeconds ?? NaN) / (unchecked?.cpuSeconds ?? NaN)
+  const atMost = SIGNATURE_AT_MOST
+  return [
+    figure('si-deploy, signature not checked', { value: seconds(unchecked), unit: 's' }),
+    figure('si-deploy, checked', { value: seconds(checked), unit: 's' }),
+    figure('the second ÷ the first, time', { value: checked?.ratio ?? NaN, unit: '', atMost }),
+    figure('the second ÷ the first, CPU time', { value: cpuRatio, unit: '', atMost }),
+  ]
+}
+
+/** `image` is NAME/VERSION. */
+async function getImage(root: string, { repository, pki }: Site, image: string): Promise<void> {
+  const [name = '', version = ''] = image.split('/')
   await runQuietly([
     ...[SI, 'getimage', '--root', root, '--repository', repository],
-    ...['--name', name, '--image-version', version],
+    ...['--name', name, '--image-version', version, ...pki],
   ])
 }
 
