@@ -1,5 +1,6 @@
 // The command tree. Commands load what they need when they run, so that --help is quick.
 import { Command, CommanderError } from 'commander'
+import { createAutoinstallCommand } from './autoinstall.ts'
 import { createCaCommand } from './ca.ts'
 import { createClusterCommand } from './cluster.ts'
 import type { Outcome } from './command.ts'
@@ -11,6 +12,7 @@ import { createGetimageCommand } from './getimage.ts'
 import { createImportimageCommand } from './importimage.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
+import { createMkautoinstallCommand } from './mkautoinstall.ts'
 import { createMvimageCommand } from './mvimage.ts'
 import { createNetbootCommand } from './netboot.ts'
 import { createRmimageCommand } from './rmimage.ts'
@@ -65,6 +67,8 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createClusterCommand(io, outcome),
     createNetbootCommand(io),
     createDiffimageCommand(io),
+    createMkautoinstallCommand(io),
+    createAutoinstallCommand(io),
   ]
   for (const command of commands) program.addCommand(command)
   const parts = commands.flatMap((command) => command.commands)

@@ -12,6 +12,7 @@ import {
 import { clusterOption } from './cluster-arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
+import { bootOption } from './mkautoinstall.ts'
 import { nodesDirectory, nodesOption } from './netboot.ts'
 import { createServerInit } from './server-init.ts'
 import { securityFrom, tlsOptions, type TlsFlags } from './tls-arguments.ts'
@@ -22,6 +23,7 @@ import { Option, type Command } from 'commander'
 
 interface ServerFlags extends TlsFlags {
   readonly repository: string
+  readonly boot: string
   readonly cluster: string
   readonly nodes?: string
   readonly host: string
@@ -64,6 +66,7 @@ export function createServerCommand(io: Io): Command {
     .addOption(pkiOption())
     .addOption(clusterOption())
     .addOption(nodesOption())
+    .addOption(bootOption())
     .enablePositionalOptions() // `--json` behind `init` is an option of init
     .addCommand(createServerInit(io))
   return withOptions(command, [
@@ -84,6 +87,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
     {
       repository: await openRepository(flags.repository),
       pkiDirectory: flags.pki,
+      bootDirectory: flags.boot,
       nodes: await nodesFrom(flags, log),
       host,
       httpPort: flags.httpPort,

@@ -19,6 +19,7 @@ import {
 import { encodeMetainfo, parseMetainfo } from '../torrent/torrent.ts'
 import type { Tracker } from '../tracker/tracker.ts'
 import type { PeerSecurity } from '../swarm/swarm.ts'
+import { addBootRoutes } from './boot-files.ts'
 import { renderIndex, type ImageStatus } from './image-index.ts'
 import { addNodeRoutes, type NodeApiOptions } from './node-api.ts'
 import { callerOf, createSecureServer, guardRequests } from './secure-server.ts'
@@ -30,6 +31,8 @@ export interface HttpOptions {
   readonly announceUrl?: string | undefined
   readonly status: () => readonly ImageStatus[]
   readonly pkiDirectory: string | undefined
+  /** What machines boot from; undefined: this server has nothing of it. */
+  readonly bootDirectory?: string | undefined
   /** What nodes ask and tell; undefined: nothing. */
   readonly nodes?: Omit<NodeApiOptions, 'repository' | 'baseUrl'> | undefined
   /** undefined: HTTP, for everybody. */
@@ -73,6 +76,10 @@ export function createHttp(options: HttpOptions): FastifyInstance {
       : undefined
     const { repository } = options
     addNodeRoutes(app, { identityOf, ...options.nodes, repository, baseUrl })
+    const { bootDirectory } = options
+    if (bootDirectory !== undefined) {
+      addBootRoutes(app, { ...options.nodes, bootDirectory, baseUrl })
+    }
   }
   const { pkiDirectory } = options
   if (pkiDirectory !== undefined) {

@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly repository: Repository
   /** Offers `ca.pem` and `ca/crl.pem` of this folder over HTTP, where they are there. */
   readonly pkiDirectory?: string | undefined
+  /** What machines boot from; served when `nodes` are. */
+  readonly bootDirectory?: string | undefined
   /** Answers nodes of a cluster, and keeps what they tell; left out: it does not. */
   readonly nodes?: HttpOptions['nodes']
   /** Address to listen on: `0.0.0.0`, `::`, `10.0.0.1`. */
@@ -94,7 +96,8 @@ export async function startServer(
       seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
     const { nodes } = options
     await nodes?.cluster.current() // a file with a fault is told now
-    const content = { repository, tracker, announceUrl, status, pkiDirectory, nodes }
+    const folders = { pkiDirectory, bootDirectory: options.bootDirectory }
+    const content = { repository, tracker, announceUrl, status, ...folders, nodes }
     const http = createHttp({ ...content, security, onNote })
     closers.push(() => http.close())
     const httpPort = await listen(http, host, options.httpPort)

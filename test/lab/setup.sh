@@ -10,22 +10,32 @@ acl                 setfacl: ACLs on the golden client
 apt                 the mirror that the golden client is made from
 aria2               a foreign BitTorrent client: interoperability and benchmark
 attr                setfattr: extended attributes on the golden client
+binutils            strip: Node in the initramfs without symbols
 btrfs-progs         mkfs.btrfs: a file system that deploy can make
+busybox             shell tools and DHCP client of the initramfs
 clustershell        nodeset: reads the groups that si-cluster exports
+cpio                the archive of Node in the initramfs
+cryptsetup-bin      encrypted disks in the initramfs
 curl                fetches over HTTP in tests
 debootstrap         the golden client
+dnsmasq-base        DHCP and TFTP: network boot
 dosfstools          mkfs.vfat: EFI system partitions
+dracut-core         the initramfs that machines install from
 e2fsprogs           mkfs.ext4
 fdisk               sfdisk: partition tables
 iproute2            ip, tc: the network of the demo
+ipxe                what firmware boots over the network
+kmod                depmod, modprobe: modules in the initramfs
 libcap2-bin         setcap: file capabilities on the golden client
+lvm2                logical volumes in the initramfs
+mdadm               software RAID in the initramfs
 mktorrent           torrents made by somebody else
 mount               mount, umount, losetup
 nginx-light         an origin over HTTP: web seed, plain download
-openssl             checks certificates and signatures independently
-opentracker         a foreign tracker
 openssh-client      ssh, ssh-keygen: capture
 openssh-server      sshd: capture tests
+openssl             checks certificates and signatures independently
+opentracker         a foreign tracker
 procps              ps: memory figures
 python3-libtorrent  a foreign BitTorrent client, and the engine that ours is measured against
 ovmf                UEFI firmware of virtual machines
@@ -39,6 +49,7 @@ tar                 GNU tar
 time                measures what the benchmarks run
 transmission-cli    a second foreign BitTorrent client
 transmission-daemon a foreign BitTorrent client under remote control
+udev                drivers and names of disks in the initramfs
 util-linux          lsblk, blkid, partx, unshare
 xfsprogs            mkfs.xfs
 zstd                reads images without us

@@ -1,0 +1,23 @@
+// Which disk to erase when nobody named one. Invariant: never a guess between several.
+import { formatSize, SiError } from '../../core/core.ts'
+import type { InstallableDisk } from '../../host/host.ts'
+
+/** The named disk, or the only one. Throws ERR_SI_TARGET_UNSUITABLE. */
+export function chooseDisk(named: string | undefined, disks: readonly InstallableDisk[]): string {
+  if (named !== undefined) return named
+  const [disk, ...others] = disks
+  if (disk === undefined) {
+    throw new SiError('ERR_SI_TARGET_UNSUITABLE', 'Cannot install: this machine has no disk', {
+      hint: "Check its cables, and that the image's kernel has the driver of its controller",
+    })
+  }
+  if (others.length === 0) return disk.path
+  const list = disks.map(({ path, sizeBytes, model }) =>
+    [path, formatSize(sizeBytes), model].filter(Boolean).join(' '),
+  )
+  throw new SiError(
+    'ERR_SI_TARGET_UNSUITABLE',
+    `Cannot choose among ${disks.length} disks: ${list.join(', ')}`,
+    { hint: 'Name one with si.disk=, best by its name below /dev/disk/by-id' },
+  )
+}

@@ -1,0 +1,156 @@
+// The deployment itself, as a machine does it that nobody watches: the disk and the torrent are found out, the
+// server hears how far it is. Invariant: success is reported once, when everything is on the disk and before
+// seeding on.
+import type { NodeAnswer } from '../../cluster/cluster.ts'
+import { isSiError, SiError, type Progress, type ProgressUpdate } from '../../core/core.ts'
+import {
+  deploy,
+  formatPlan,
+  PLAIN_FINISH,
+  type DeployOptions,
+  type DeployReport,
+} from '../../deploy/deploy.ts'
+import { readInstallableDisks } from '../../host/host.ts'
+import type { Trust } from '../../pki/pki.ts'
+import { untilItWorks } from './back-off.ts'
+import { chooseDisk } from './choose-disk.ts'
+import type { After, NodeParameters } from './parameter-table.ts'
+import type { Reporter } from './server-client.ts'
+
+export interface Installation {
+  readonly parameters: NodeParameters
+  readonly orders: NodeAnswer | undefined
+  readonly after: After
+  readonly trust: Trust
+  readonly threads: number
+  readonly progress: Progress
+  readonly reporter: Reporter
+}
+
+/** A torrent that cannot be had now may come when its server does. */
+const isTransient = (error: unknown) => isSiError(error, 'ERR_SI_TORRENT_UNAVAILABLE')
+
+export async function install(
+  installation: Installation,
+  signal: AbortSignal,
+): Promise<DeployReport> {
+  const { orders, progress, reporter } = installation
+  refuseUnknownOrders(orders)
+  const target = await targetOf(installation)
+  const torrent = torrentOf(installation)
+  const options = toDeployOptions(installation, { torrent, target })
+  const say = (text: string) => progress.note(text)
+  say(`installing ${torrent}`)
+  const run = () =>
+    deploy(
+      options,
+      {
+        progress: reportingProgress(progress, reporter),
+        confirm: async (plan) => formatPlan(plan).split('\n').forEach(say),
+        onComplete: (report) => {
+          report.notes.forEach(say)
+          const { name, version } = report.image
+          void reporter.report({
+            phase: 'done',
+            percent: 100,
+            message: `${name}/${version} installed`,
+          })
+        },
+      },
+      signal,
+    )
+  return untilItWorks(run, { isTransient, say, signal })
+}
+
+/** An order that would not be followed must not look as if it had been. */
+function refuseUnknownOrders(orders: NodeAnswer | undefined): void {
+  const { overrides = [], preInstall = [], postInstall = [] } = orders ?? {}
+  const cannot = [
+    ...(overrides.length === 0 ? [] : [`overrides (${overrides.join(', ')})`]),
+    ...(preInstall.length + postInstall.length === 0 ? [] : ['scripts']),
+  ]
+  if (cannot.length === 0) return
+  throw new SiError(
+    'ERR_SI_CONFIGURATION',
+    `The server orders ${cannot.join(' and ')} for ${orders?.host ?? ''}: this program cannot do that`,
+    { hint: 'Take it out of cluster.yaml, or make the boot files anew by a newer SwarmImager' },
+  )
+}
+
+/** A layout of the server chooses its disks itself; si.disk narrows that down. */
+async function targetOf({ parameters, orders }: Installation): Promise<DeployOptions['target']> {
+  const { disk } = parameters
+  if (typeof orders?.layout === 'string') {
+    const layout = { file: `the layout of ${orders.host}`, text: orders.layout }
+    return { type: 'disk', devices: disk === undefined ? [] : [disk], layout }
+  }
+  return { type: 'disk', devices: [chooseDisk(disk, await readInstallableDisks())] }
+}
+
+function torrentOf({ parameters, orders }: Installation): string {
+  const { torrent, server, image } = parameters
+  if (torrent !== undefined) return torrent
+  const isOrdered = image === undefined || image === orders?.image
+  if (isOrdered && typeof orders?.torrent === 'string') return orders.torrent
+  const wanted = image ?? orders?.image
+  if (server !== undefined && wanted !== undefined) return `${server}/images/${wanted}/img.torrent`
+  const missing = server === undefined ? 'si.server, ' : `${server} does not say and `
+  throw new SiError(
+    'ERR_SI_CONFIGURATION',
+    `Nobody says what to install: ${missing}si.image and si.torrent are not given`,
+    { hint: "Add this machine to the server's cluster.yaml, or give si.image=NAME" },
+  )
+}
+
+function toDeployOptions(
+  { parameters, orders, after, trust, threads }: Installation,
+  { torrent, target }: Pick<DeployOptions, 'torrent' | 'target'>,
+): DeployOptions {
+  const { image = orders?.image } = parameters
+  const [name = '', version] = image?.split('/') ?? []
+  return {
+    ...{ torrent, target, trust, threads, lanes: 1 },
+    expect: image === undefined ? undefined : { name, version },
+    trackers: parameters.tracker,
+    peers: parameters.peer,
+    webSeeds: parameters['web-seed'],
+    listenPort: 0,
+    rack: parameters.rack,
+    localDiscovery: true,
+    finish: {
+      ...PLAIN_FINISH,
+      hostName: orders?.host ?? parameters.host ?? null,
+      network: orders?.network ?? null,
+    },
+    seedForMs: after === 'seed' ? Infinity : parameters['seed-for'],
+    dryRun: false,
+    pieceCacheBytes: parameters['piece-cache'],
+    uploadBytesPerSecond: parameters['upload-limit'],
+    downloadBytesPerSecond: parameters['download-limit'],
+  }
+}
+
+const REPORT_INTERVAL_MS = 5000
+
+/** Progress that the server hears of, too: each new phase, and every five seconds within one. */
+function reportingProgress(progress: Progress, reporter: Reporter): Progress {
+  let phase = ''
+  let sentMs = 0
+  return {
+    note: (text) => progress.note(text),
+    update(update) {
+      progress.update(update)
+      const nowMs = performance.now()
+      if (update.phase === phase && nowMs - sentMs < REPORT_INTERVAL_MS) return
+      phase = update.phase
+      sentMs = nowMs
+      void reporter.report(toReport(update))
+    },
+  }
+}
+
+function toReport({ phase, doneBytes, totalBytes, detail = '' }: ProgressUpdate) {
+  const isKnown = totalBytes !== undefined && totalBytes > 0
+  const percent = isKnown ? Math.min(99, Math.floor((100 * doneBytes) / totalBytes)) : null
+  return { phase, percent, message: detail }
+}
