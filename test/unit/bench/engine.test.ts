@@ -32,11 +32,14 @@ test('engineReport() leaves ratios out where the baseline did not take part', ()
   assert.equal(table[1]?.join('|'), 'tmpfs|si|1000||2.00||1.00||100|50|0.25')
 })
 
-test('engineContestants() has ours once for each number of lanes', () => {
+test('engineContestants() has ours plain and with TLS for each number of lanes', () => {
   const names = (lanes: readonly number[]) =>
     engineContestants({ sizeBytes: MIB, lanes, only: ['si'] }).map(({ name }) => name)
-  assert.deepEqual(names([]), ['si'])
-  assert.deepEqual(names([1, 2]), ['si --lanes 1', 'si --lanes 2'])
+  assert.deepEqual(names([]), ['si', 'si --tls'])
+  assert.deepEqual(names([1, 2]), [
+    ...['si --lanes 1', 'si --lanes 1 --tls'],
+    ...['si --lanes 2', 'si --lanes 2 --tls'],
+  ])
 })
 
 test('engineContestants() refuses names it does not know', () => {

@@ -18,16 +18,17 @@ test('parseSfdiskJson() reads a GPT with a gap in its numbers', () => {
       ],
     },
   })
+  const plain = { attributes: '', isBootable: false, signature: null }
   assert.deepEqual(parseSfdiskJson(text), {
-    label: 'gpt',
+    ...{ id: '', label: 'gpt' },
     partitions: [
       {
         ...{ number: 1, startBytes: 2 ** 20, sizeBytes: 25600 * 4096 },
-        ...{ uuid: 'ab', name: 'a "b', signature: null },
+        ...{ uuid: 'ab', name: 'a "b', typeCode: 'X', ...plain },
       },
       {
         ...{ number: 3, startBytes: 25856 * 4096, sizeBytes: 2560 * 4096 },
-        ...{ uuid: '', name: '', signature: null },
+        ...{ uuid: '', name: '', typeCode: 'Y', ...plain },
       },
     ],
   })
