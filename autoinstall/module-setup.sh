@@ -51,8 +51,8 @@ install() {
   inst_script "$moddir/init.sh" /init
   inst_script "$moddir/dhcp-event.sh" /usr/lib/swarmimager/dhcp-event.sh
 
-  # What the program runs. Those of the first list have to be there.
-  inst_multiple busybox sh mount umount chroot ip modprobe depmod udevadm \
+  # What the program runs. Those of the first list have to be there; busybox's unshare knows too few options.
+  inst_multiple busybox sh mount umount chroot unshare mknod ip modprobe depmod udevadm \
     lsblk blkid sfdisk partx wipefs blockdev losetup findmnt mkfs.ext4 mke2fs mkfs.vfat mkswap
   inst_multiple -o mkfs.ext2 mkfs.ext3 mkfs.xfs mkfs.btrfs mkfs.fat \
     mdadm lvm dmsetup cryptsetup kexec efibootmgr tar zstd /etc/mke2fs.conf

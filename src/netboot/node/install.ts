@@ -9,6 +9,8 @@ import {
   PLAIN_FINISH,
   type DeployOptions,
   type DeployReport,
+  type ExpectedImage,
+  type OverrideOptions,
 } from '../../deploy/deploy.ts'
 import { readInstallableDisks } from '../../host/host.ts'
 import type { Trust } from '../../pki/pki.ts'
@@ -64,17 +66,31 @@ export async function install(
 
 /** An order that would not be followed must not look as if it had been. */
 function refuseUnknownOrders(orders: NodeAnswer | undefined): void {
-  const { overrides = [], preInstall = [], postInstall = [] } = orders ?? {}
-  const cannot = [
-    ...(overrides.length === 0 ? [] : [`overrides (${overrides.join(', ')})`]),
-    ...(preInstall.length + postInstall.length === 0 ? [] : ['scripts']),
-  ]
-  if (cannot.length === 0) return
+  const { preInstall = [], postInstall = [] } = orders ?? {}
+  if (preInstall.length + postInstall.length === 0) return
   throw new SiError(
     'ERR_SI_CONFIGURATION',
-    `The server orders ${cannot.join(' and ')} for ${orders?.host ?? ''}: this program cannot do that`,
-    { hint: 'Take it out of cluster.yaml, or make the boot files anew by a newer SwarmImager' },
+    `The server orders scripts for ${orders?.host ?? ''}: this program cannot run them`,
+    { hint: 'Take them out of cluster.yaml, or make the boot files anew by a newer SwarmImager' },
   )
+}
+
+/** The overrides of the server, with where it serves them; each has to be the one that was ordered. */
+export function overridesOf(
+  orders: Pick<NodeAnswer, 'overrides' | 'overrideTorrents'> | undefined,
+): readonly OverrideOptions[] {
+  return (orders?.overrides ?? []).map((spec, index) => {
+    const torrent = orders?.overrideTorrents[index] ?? undefined
+    if (torrent !== undefined) return { torrent, expect: toExpectation(spec) }
+    throw new SiError('ERR_SI_CONFIGURATION', `The server orders ${spec}, and has no such image`, {
+      hint: `Make it on the server: si-cluster override, or take it out of cluster.yaml`,
+    })
+  })
+}
+
+function toExpectation(spec: string): ExpectedImage {
+  const [name = '', version] = spec.split('/')
+  return { name, version }
 }
 
 /** A layout of the server chooses its disks itself; si.disk narrows that down. */
@@ -107,10 +123,10 @@ function toDeployOptions(
   { torrent, target }: Pick<DeployOptions, 'torrent' | 'target'>,
 ): DeployOptions {
   const { image = orders?.image } = parameters
-  const [name = '', version] = image?.split('/') ?? []
   return {
     ...{ torrent, target, trust, threads, lanes: 1 },
-    expect: image === undefined ? undefined : { name, version },
+    expect: image === undefined ? undefined : toExpectation(image),
+    overrides: overridesOf(orders),
     trackers: parameters.tracker,
     peers: parameters.peer,
     webSeeds: parameters['web-seed'],

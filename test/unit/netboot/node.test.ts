@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { chooseDisk } from '../../../src/netboot/node/choose-disk.ts'
 import { timeToSet } from '../../../src/netboot/node/clock.ts'
+import { overridesOf } from '../../../src/netboot/node/install.ts'
 import { chooseCards, parseLease } from '../../../src/netboot/node/network.ts'
 import { parseParameters } from '../../../src/netboot/netboot.ts'
 
@@ -66,5 +67,25 @@ test('parseLease() leaves out what is no address', () => {
   assert.deepEqual(lease, {
     ...{ address: '10.0.0.7/16', gateway: '10.0.0.1', nameServers: ['10.0.0.1'] },
     ...{ domain: '', hostName: undefined },
+  })
+})
+
+test('overridesOf() expects of each torrent the override that was ordered', () => {
+  const orders = {
+    overrides: ['override-all', 'override-web/3'],
+    overrideTorrents: ['http://s/a.torrent', 'http://s/b.torrent'],
+  }
+  assert.deepEqual(overridesOf(orders), [
+    { torrent: 'http://s/a.torrent', expect: { name: 'override-all', version: undefined } },
+    { torrent: 'http://s/b.torrent', expect: { name: 'override-web', version: '3' } },
+  ])
+  assert.deepEqual(overridesOf(undefined), [])
+})
+
+test('overridesOf() names the override that the server does not have', () => {
+  const orders = { overrides: ['override-web'], overrideTorrents: [null] }
+  assert.throws(() => overridesOf(orders), {
+    code: 'ERR_SI_CONFIGURATION',
+    message: 'The server orders override-web, and has no such image',
   })
 })
