@@ -15,7 +15,7 @@ export const ROOT_UUID = '55555555-aaaa-4bbb-8ccc-555555555555'
 /** Everything on the serial console, which is what a test can read. */
 const GRUB_DEFAULTS = `GRUB_TIMEOUT=0
 GRUB_DISTRIBUTOR=Debian
-GRUB_CMDLINE_LINUX="console=ttyS0 mitigations=off"
+GRUB_CMDLINE_LINUX="console=ttyS0 mitigations=off no_timer_check"
 GRUB_TERMINAL=serial
 `
 
@@ -40,6 +40,13 @@ const LAYOUT: DiskLayout = {
 
 /** Takes a minute, and more where the guest's system is not there yet. */
 export async function bootableImage(scope: Scope): Promise<SampleImage> {
+  const tree = await bootableTree(scope)
+  const directory = join(scope.directory, 'image')
+  return makeSampleImage({ tree, directory, layout: LAYOUT, pieceLengthBytes: MIB })
+}
+
+/** The tree that the image is made of, mounted until the scope ends. */
+export async function bootableTree(scope: Scope): Promise<string> {
   const { disk } = await guestSystem(scope, () => {})
   const copy = join(scope.directory, 'golden.disk')
   await run('cp', ['--sparse=always', disk, copy], { signal: scope.signal })
@@ -48,6 +55,5 @@ export async function bootableImage(scope: Scope): Promise<SampleImage> {
   await mkdir(join(tree, 'etc/default'), { recursive: true })
   await writeFile(join(tree, 'etc/default/grub'), GRUB_DEFAULTS)
   await writeFile(join(tree, 'etc/fstab'), `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n`)
-  const directory = join(scope.directory, 'image')
-  return makeSampleImage({ tree, directory, layout: LAYOUT, pieceLengthBytes: MIB })
+  return tree
 }
