@@ -54,7 +54,10 @@ export type InterfaceSettings = z.infer<typeof interfaceSettings>
 
 const parameterName = z
   .string()
-  .regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be lower-case letters, digits and underscores')
+  .regex(
+    /^(?:[a-z][a-z0-9_]{0,63}|si\.[a-z][a-z0-9-]{0,63})$/,
+    'must be lower-case letters, digits and underscores, or si. and a name of NETBOOT.md',
+  )
 
 const parameterValue = z
   .string()

@@ -11,7 +11,7 @@ export interface ParameterSources {
   readonly commandLine: string
   /** undefined: there is no such file. */
   readonly localConfiguration?: string | undefined
-  /** What the server says of this node; the weakest. */
+  /** What the server says of this node; the weakest. Names that are none of ours are for scripts. */
   readonly server?: Readonly<Record<string, string>>
 }
 
@@ -93,12 +93,13 @@ function fileAssignments(text: string, faults: string[]): Assignment[] {
   return found
 }
 
+/** What scripts are told has names of its own, so only `si.NAME` must be known. */
 function serverAssignments(values: Readonly<Record<string, string>>): Assignment[] {
-  return Object.entries(values).map(([name, value]) => ({
-    name: name.replace(/^si\./, ''),
-    value,
-    place: `parameter ${name} of the server's configuration`,
-  }))
+  return Object.entries(values).flatMap(([key, value]) => {
+    const name = key.replace(/^si\./, '')
+    if (key === name && !isKnown(name)) return []
+    return [{ name, value, place: `parameter ${key} of the server's configuration` }]
+  })
 }
 
 /** A name alone means yes. */

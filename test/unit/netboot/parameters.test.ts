@@ -60,6 +60,12 @@ test('parseParameters() lets the command line override local.cfg, and that the s
   assert.equal(parameters.after, 'poweroff')
 })
 
+test('parseParameters() leaves names to scripts that the server gives without si.', () => {
+  const parse = (server: Record<string, string>) => parseParameters({ commandLine: '', server })
+  assert.equal(parse({ partition: 'batch' }).fault, undefined)
+  assert.match(parse({ 'si.partition': 'batch' }).fault?.message ?? '', /unknown parameter/)
+})
+
 test('parseParameters() refuses a disk outside of /dev and a watchdog that bites at once', () => {
   const { fault } = parse('si.disk=/dev/../etc/passwd si.watchdog=1s')
   assert.match(fault?.message ?? '', /si\.disk.*si\.watchdog/)
