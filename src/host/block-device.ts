@@ -206,10 +206,14 @@ export async function readKernelPartition(
   }
 }
 
-/** Whether the disk of a partition can be told that its blocks are free; they read as zeros afterwards. */
-export async function canDiscard(partition: string): Promise<boolean> {
-  const directory = await realpath(join('/sys/class/block', basename(partition)))
-  return Number(await read(directory, '../queue/discard_max_bytes')) > 0
+/** Whether a device can be told that its blocks are free; they read as zeros afterwards. */
+export async function canDiscard(path: string): Promise<boolean> {
+  // By number: the name of a volume below /dev/mapper is a link that sysfs does not know.
+  const { rdev } = await stat(path)
+  const directory = await realpath(`/sys/dev/block/${formatDeviceNumber(rdev)}`)
+  const isPartition = existsSync(join(directory, 'partition'))
+  const queue = join(directory, isPartition ? '../queue' : 'queue')
+  return Number(await read(queue, 'discard_max_bytes')) > 0
 }
 
 /** st_rdev → `major:minor` (gnu_dev_major(3)). */
