@@ -62,6 +62,11 @@ const IMAGE_SERVER: Demand = { roles: ['image-server'], side: 'server' }
 /** A certificate that was revoked is cut off within a minute, whenever the file came. */
 const ROUND_MS = 15_000
 
+/** Who makes certificates and CRLs may be away for a while. */
+const WARN_DAYS = 7
+
+const DAY_MS = 86_400_000
+
 /** Longer chains are refused by the path, too. */
 const MOST_CERTIFICATES = 8
 
@@ -86,6 +91,7 @@ class LiveCredentials implements Credentials {
   #loaded: Loaded | undefined
   #versions = ''
   #lastNote = ''
+  #lastWarning = ''
   #cancelRound = () => {}
   #isClosed = false
 
@@ -98,6 +104,7 @@ class LiveCredentials implements Credentials {
   async load(): Promise<void> {
     this.#versions = await versionsOf(this.#files)
     this.#loaded = await loadFiles(this.#files, this.#options.roles, this.#clock.now())
+    this.#warn()
     this.#scheduleRound()
   }
 
@@ -151,6 +158,7 @@ class LiveCredentials implements Credentials {
     } catch (error) {
       this.#noteOnce(`${messageOf(error)}; what was read before stays in force`)
     }
+    this.#warn()
     if (!this.#isClosed) for (const listener of this.#listeners) listener()
     this.#scheduleRound()
   }
@@ -164,6 +172,13 @@ class LiveCredentials implements Credentials {
     this.#options.onNote?.('certificates and CRLs were read anew')
   }
 
+  /** Once a day, as the text tells the days that are left. */
+  #warn(): void {
+    const text = endingSoon(this.#now, this.#clock.now())
+    if (text !== undefined && text !== this.#lastWarning) this.#options.onNote?.(text)
+    this.#lastWarning = text ?? ''
+  }
+
   #noteOnce(text: string): void {
     if (text !== this.#lastNote) this.#options.onNote?.(text)
     this.#lastNote = text
@@ -171,8 +186,28 @@ class LiveCredentials implements Credentials {
 }
 
 interface Loaded {
+  readonly own: Certificate
   readonly material: TlsMaterial
   readonly trust: Trust
+}
+
+/** What ends within WARN_DAYS, and then the swarm for this machine. */
+function endingSoon({ own, trust }: Loaded, now: Date): string | undefined {
+  const daysLeft = (end: Date) => Math.floor((end.getTime() - now.getTime()) / DAY_MS)
+  const certificateDays = daysLeft(own.notAfter)
+  if (certificateDays < WARN_DAYS) {
+    return `the certificate of this machine ends in ${certificateDays} days: have another one issued (si-ca issue)`
+  }
+  const newest = new Map<string, Date>()
+  for (const { issuerKey, nextUpdate } of trust.crls) {
+    const known = newest.get(issuerKey)
+    if (nextUpdate !== undefined && !(known !== undefined && known > nextUpdate)) {
+      newest.set(issuerKey, nextUpdate)
+    }
+  }
+  const crlDays = Math.min(...[...newest.values()].map(daysLeft))
+  if (crlDays >= WARN_DAYS) return undefined
+  return `a CRL ends in ${crlDays} days, and nobody is let in after that: make a new one (si-ca crl)`
 }
 
 async function loadFiles(
@@ -198,7 +233,7 @@ async function loadFiles(
   const cert = [own, ...others].map(({ bytes }) => encodePem('CERTIFICATE', bytes)).join('')
   const ca = trust.anchors.map(({ bytes }) => encodePem('CERTIFICATE', bytes))
   const keyPem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
-  return { material: materialOf(cert, keyPem, ca), trust }
+  return { own, material: materialOf(cert, keyPem, ca), trust }
 }
 
 /** What the others would refuse is refused here, where somebody can do something about it. */

@@ -95,3 +95,20 @@ test('Credentials are read anew when a file changes, and stay when it cannot be 
     credentials.close()
   }
 })
+
+test('Credentials say in time what will end', async () => {
+  await using site = await createTlsSite()
+  const notesOf = async (daysAgo: number) => {
+    const notes: string[] = []
+    const files = site.filesOf(await site.issue('node', 'node01', daysAgo))
+    const onNote = (text: string) => notes.push(text)
+    const credentials = await openCredentials(files, { ...OPTIONS, onNote })
+    await rounds(credentials, () => true)
+    credentials.close()
+    return notes.join('\n')
+  }
+  assert.equal(await notesOf(0), '')
+  assert.match(await notesOf(5), /^the certificate of this machine ends in [45] days.*$/)
+  await site.authority.publishCrl({ days: 3, passphraseFile: undefined })
+  assert.match(await notesOf(0), /^a CRL ends in [23] days.*si-ca crl\)$/)
+})
