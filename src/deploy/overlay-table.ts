@@ -2,8 +2,8 @@
 // link to a directory goes where the link leads, as /lib does in today's systems; everything else replaces what is in
 // its place. Invariant: every path is one below the root without a symbolic link in front of its last part, whatever
 // links the tree holds: those that lead out of it are followed as in a chroot. Synchronous, before anything is written.
-import { lstatSync, readlinkSync, rmSync, unlinkSync, type Stats } from 'node:fs'
-import { errnoOf, formatBytesForPeople, SiError } from '../core/core.ts'
+import { rmSync, unlinkSync, type Stats } from 'node:fs'
+import { formatBytesForPeople, SiError } from '../core/core.ts'
 import {
   encodeDetails,
   entryDetails,
@@ -13,10 +13,8 @@ import {
 } from './entry-table.ts'
 import { JOURNAL_NAME } from './journal.ts'
 import { SPILL_NAME } from './piece-cache.ts'
+import { resolveBelow, statusOf } from './resolve-below.ts'
 import { joinPath, withUsablePath } from './target-path.ts'
-
-/** As many as Linux follows (path_resolution(7)). */
-const MOST_SYMLINKS = 40
 
 const RESERVED: ReadonlySet<string> = new Set([JOURNAL_NAME, SPILL_NAME])
 
@@ -63,31 +61,6 @@ function directoryPlace(root: Buffer, path: string): string {
   return isDirectory ? place : path
 }
 
-/** The path that `path` means to a process whose root is `root`; undefined: links go round. */
-function resolveBelow(root: Buffer, path: string): string | undefined {
-  const todo = split(path)
-  const done: string[] = []
-  for (let links = 0, part = todo.shift(); part !== undefined; part = todo.shift()) {
-    if (part === '..') {
-      done.pop()
-      continue
-    }
-    done.push(part)
-    const here = joinPath(root, Buffer.from(done.join('/'), 'latin1'))
-    if (withUsablePath(here, statusOf)?.isSymbolicLink() !== true) continue
-    if (++links > MOST_SYMLINKS) return undefined
-    const target = withUsablePath(here, (usable) => latin1(readlinkSync(usable, 'buffer')))
-    done.pop()
-    if (target.startsWith('/')) done.length = 0
-    todo.unshift(...split(target))
-  }
-  return done.join('/')
-}
-
-function split(path: string): string[] {
-  return path.split('/').filter((part) => part !== '' && part !== '.')
-}
-
 function withPaths(table: EntryTable, places: ReadonlyMap<string, string>): EntryTable {
   const placeOf = (path: Buffer) => Buffer.from(places.get(latin1(path)) ?? latin1(path), 'latin1')
   const paths: Buffer[] = []
@@ -124,15 +97,6 @@ function pack(parts: readonly Uint8Array[]): readonly [Uint8Array, Uint32Array] 
 
 function statusBelow(root: Buffer, path: string): Stats | undefined {
   return withUsablePath(joinPath(root, Buffer.from(path, 'latin1')), statusOf)
-}
-
-function statusOf(path: Buffer): Stats | undefined {
-  try {
-    return lstatSync(path)
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined
-    throw error
-  }
 }
 
 function doubled(path: string, place: string): SiError {

@@ -1,12 +1,10 @@
 // Files of the target by the names that they have there. Invariant: symlinks are followed as in a chroot, so
 // nothing outside of the target is read or written, whatever an image holds.
-import { constants, lstatSync, readlinkSync, type Stats } from 'node:fs'
+import { constants } from 'node:fs'
 import { chmod, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errnoOf, SiError } from '../../core/core.ts'
-
-/** As many as Linux follows (path_resolution(7)). */
-const MOST_SYMLINKS = 40
+import { resolveBelow, statusOf } from '../resolve-below.ts'
 
 export interface TargetTree {
   readonly root: string
@@ -28,7 +26,7 @@ export interface TargetTree {
 }
 
 export function openTargetTree(root: string): TargetTree {
-  const locate = (path: string) => resolveBelow(root, path)
+  const locate = (path: string) => locateBelow(root, path)
   return {
     root,
     locate,
@@ -66,39 +64,9 @@ export function openTargetTree(root: string): TargetTree {
   }
 }
 
-/** The path below `root` that `path` means to a process whose root is there; it need not exist. */
-function resolveBelow(root: string, path: string): string {
-  const todo = splitPath(path)
-  const done: string[] = []
-  for (let links = 0, part = todo.shift(); part !== undefined; part = todo.shift()) {
-    if (part === '..') {
-      done.pop()
-      continue
-    }
-    const here = join(root, ...done, part)
-    if (statusOf(here)?.isSymbolicLink() !== true) {
-      done.push(part)
-      continue
-    }
-    if (++links > MOST_SYMLINKS) {
-      throw new SiError('ERR_SI_DEPLOY', `Cannot finish ${root}: symlinks of "${path}" go round`)
-    }
-    const target = readlinkSync(here)
-    if (target.startsWith('/')) done.length = 0
-    todo.unshift(...splitPath(target))
-  }
-  return join(root, ...done)
-}
-
-function splitPath(path: string): string[] {
-  return path.split('/').filter((part) => part !== '' && part !== '.')
-}
-
-function statusOf(path: string): Stats | undefined {
-  try {
-    return lstatSync(path)
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined
-    throw error
-  }
+/** The path that `path` means to a process whose root is `root`; it need not exist. */
+function locateBelow(root: string, path: string): string {
+  const place = resolveBelow(Buffer.from(root), Buffer.from(path).toString('latin1'))
+  if (place !== undefined) return join(root, Buffer.from(place, 'latin1').toString())
+  throw new SiError('ERR_SI_DEPLOY', `Cannot finish ${root}: symlinks of "${path}" go round`)
 }
