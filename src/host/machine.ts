@@ -1,7 +1,6 @@
 // What the kernel and the firmware tell of this machine as a whole.
 import { createWriteStream } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 
 /** What the boot loader passed to the kernel. */
 export async function readKernelCommandLine(): Promise<string> {
@@ -18,33 +17,6 @@ export async function readMachineUuid(): Promise<string | undefined> {
 /** Seconds since the kernel started; setting the clock does not change it. */
 export async function readUptimeSeconds(): Promise<number> {
   return Number((await readFile('/proc/uptime', 'latin1')).split(' ')[0])
-}
-
-export interface InstallableDisk {
-  /** Such as /dev/nvme0n1. */
-  readonly path: string
-  readonly sizeBytes: number
-  /** As the disk names itself; may be empty. */
-  readonly model: string
-}
-
-const BLOCK = '/sys/block'
-/** Not of a disk but of memory, files, other disks, or media that are changed. */
-const NO_DISK = /^(?:loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock)/
-
-/** Fixed, writable disks with a medium, by name. */
-export async function readInstallableDisks(): Promise<readonly InstallableDisk[]> {
-  const disks: InstallableDisk[] = []
-  for (const name of (await readdir(BLOCK)).sort()) {
-    if (NO_DISK.test(name) || /^mmcblk\d+boot\d$/.test(name)) continue
-    const value = async (file: string) =>
-      (await readFile(join(BLOCK, name, file), 'latin1').catch(() => '')).trim()
-    const sizeBytes = 512 * Number(await value('size'))
-    if (sizeBytes === 0 || (await value('ro')) === '1' || (await value('removable')) === '1')
-      continue
-    disks.push({ path: `/dev/${name}`, sizeBytes, model: await value('device/model') })
-  }
-  return disks
 }
 
 export interface Consoles {

@@ -1,10 +1,11 @@
 // Which disk to erase when nobody named one. Invariant: never a guess between several.
 import { formatSize, SiError } from '../../core/core.ts'
-import type { InstallableDisk } from '../../host/host.ts'
+import type { DiskFacts } from '../../host/host.ts'
 
-/** The named disk, or the only one. Throws ERR_SI_TARGET_UNSUITABLE. */
-export function chooseDisk(named: string | undefined, disks: readonly InstallableDisk[]): string {
+/** The named disk, or the only fixed one that can be written to. Throws ERR_SI_TARGET_UNSUITABLE. */
+export function chooseDisk(named: string | undefined, present: readonly DiskFacts[]): string {
   if (named !== undefined) return named
+  const disks = present.filter(({ isReadOnly, isRemovable }) => !isReadOnly && !isRemovable)
   const [disk, ...others] = disks
   if (disk === undefined) {
     throw new SiError('ERR_SI_TARGET_UNSUITABLE', 'Cannot install: this machine has no disk', {

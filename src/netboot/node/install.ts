@@ -12,7 +12,7 @@ import {
   type ExpectedImage,
   type OverrideOptions,
 } from '../../deploy/deploy.ts'
-import { readInstallableDisks } from '../../host/host.ts'
+import { listDisks } from '../../host/host.ts'
 import type { Trust } from '../../pki/pki.ts'
 import { untilItWorks } from './back-off.ts'
 import { chooseDisk } from './choose-disk.ts'
@@ -100,7 +100,7 @@ async function targetOf({ parameters, orders }: Installation): Promise<DeployOpt
     const layout = { file: `the layout of ${orders.host}`, text: orders.layout }
     return { type: 'disk', devices: disk === undefined ? [] : [disk], layout }
   }
-  return { type: 'disk', devices: [chooseDisk(disk, await readInstallableDisks())] }
+  return { type: 'disk', devices: [chooseDisk(disk, await listDisks())] }
 }
 
 function torrentOf({ parameters, orders }: Installation): string {

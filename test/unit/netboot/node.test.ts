@@ -7,7 +7,10 @@ import { overridesOf } from '../../../src/netboot/node/install.ts'
 import { chooseCards, parseLease } from '../../../src/netboot/node/network.ts'
 import { parseParameters } from '../../../src/netboot/netboot.ts'
 
-const disk = (path: string) => ({ path, sizeBytes: 2 ** 30, model: 'QEMU' })
+const disk = (path: string) => ({
+  ...{ path, sizeBytes: 2 ** 30, model: 'QEMU', serial: '', transport: 'virtio' },
+  ...{ isRemovable: false, isReadOnly: false, ids: [] },
+})
 
 test('chooseDisk() takes the only one', () => {
   assert.equal(chooseDisk(undefined, [disk('/dev/vda')]), '/dev/vda')
@@ -22,6 +25,15 @@ test('chooseDisk() names the disks that it cannot choose among', () => {
     code: 'ERR_SI_TARGET_UNSUITABLE',
     message: 'Cannot choose among 2 disks: /dev/sda 1.0 GiB QEMU, /dev/sdb 1.0 GiB QEMU',
   })
+})
+
+test('chooseDisk() takes neither a removable disk nor one that cannot be written to', () => {
+  const others = [
+    { ...disk('/dev/sdb'), isRemovable: true },
+    { ...disk('/dev/sdc'), isReadOnly: true },
+  ]
+  assert.equal(chooseDisk(undefined, [...others, disk('/dev/vda')]), '/dev/vda')
+  assert.throws(() => chooseDisk(undefined, others), /this machine has no disk/)
 })
 
 test('chooseDisk() says that there is none', () => {
