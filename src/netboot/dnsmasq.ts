@@ -57,34 +57,38 @@ export function formatDnsmasq(options: DnsmasqOptions): string {
     ...(nameServers.length === 0 ? [] : [`dhcp-option=option:dns-server,${nameServers.join(',')}`]),
     'enable-tftp',
     `tftp-root=${options.tftpDirectory}`,
-    'dhcp-match=set:ipxe,175', // iPXE says so itself
-    ...bootLines(range === null),
+    ...bootLines(options),
     'log-dhcp',
   ]
   return `${lines.join('\n')}\n`
 }
 
-/** Architectures of RFC 4578 and the IANA registry: 0 BIOS, 7 and 9 UEFI x86-64, 11 UEFI arm64. */
-function bootLines(isProxy: boolean): string[] {
-  const { bios, uefi } = LOADERS
-  const matches = [7, 9].map((type) => `dhcp-match=set:efi64,option:client-arch,${type}`)
-  if (!isProxy) {
-    return [
-      ...matches,
-      `dhcp-boot=tag:!ipxe,tag:!efi64,${bios}`,
-      `dhcp-boot=tag:!ipxe,tag:efi64,${uefi}`,
-      `dhcp-boot=tag:ipxe,${FIRST_SCRIPT}`,
-    ]
-  }
+/** iPXE gets our script, whatever it was started by; the firmware gets iPXE. */
+function bootLines({ range, address }: DnsmasqOptions): string[] {
   return [
-    ...matches,
-    // A proxy has no filename of its own for a BIOS: it answers PXE's question for a boot server.
-    `pxe-service=tag:!ipxe,x86PC,"SwarmImager",${bios}`,
-    `pxe-service=tag:!ipxe,X86-64_EFI,"SwarmImager",${uefi}`,
-    `pxe-service=tag:!ipxe,BC_EFI,"SwarmImager",${uefi}`,
-    `dhcp-boot=tag:ipxe,${FIRST_SCRIPT}`,
+    'dhcp-match=set:ipxe,175', // iPXE says so itself
+    ...(range === null ? proxyLines() : loaderLines()),
+    // With the address: another DHCP server may name itself as the one to fetch from.
+    `dhcp-boot=tag:ipxe,tftp://${address}/${FIRST_SCRIPT}`,
   ]
 }
+
+/** By the numbers of RFC 4578. Firmware of other kinds is told nothing: it could not run what we have. */
+const loaderLines = () => [
+  'dhcp-match=set:bios,option:client-arch,0',
+  'dhcp-match=set:uefi,option:client-arch,7',
+  'dhcp-match=set:uefi,option:client-arch,9',
+  `dhcp-boot=tag:!ipxe,tag:bios,${LOADERS.bios}`,
+  `dhcp-boot=tag:!ipxe,tag:uefi,${LOADERS.uefi}`,
+]
+
+/** A proxy has no file name to give: it names itself as the boot server, and says there which file is to be fetched. */
+const proxyLines = () => [
+  `pxe-service=tag:!ipxe,x86PC,"SwarmImager",${LOADERS.bios}`,
+  ...['X86-64_EFI', 'BC_EFI'].map(
+    (name) => `pxe-service=tag:!ipxe,${name},"SwarmImager",${LOADERS.uefi}`,
+  ),
+]
 
 const number = (ip: string) => ip.split('.').reduce((sum, part) => 256 * sum + Number(part), 0)
 const network = (ip: string, mask: string) => (number(ip) & number(mask)) >>> 0

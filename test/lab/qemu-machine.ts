@@ -161,8 +161,10 @@ function networkArguments(options: MachineOptions): string[] {
   const { network } = options
   if (network === undefined) return ['-nic', 'none']
   const order = options.bootFirst === 'network' ? 1 : options.disks.length + 1
+  // QEMU's ROM for UEFI is an iPXE: without it the firmware has to boot from the network by itself, as real ones do.
+  const rom = options.firmware === 'uefi' ? ',romfile=' : ''
   return [
     ...['-netdev', `tap,id=cable,ifname=${network.name},script=no,downscript=no`],
-    ...['-device', `virtio-net-pci,netdev=cable,mac=${network.mac},bootindex=${order}`],
+    ...['-device', `virtio-net-pci,netdev=cable,mac=${network.mac},bootindex=${order}${rom}`],
   ]
 }
