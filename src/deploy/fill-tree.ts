@@ -5,6 +5,8 @@ import { checkRecorded, type Resumed } from './check-recorded.ts'
 import { openDiskRecorder, type DiskRecorder } from './disk-recorder.ts'
 import type { Download } from './download.ts'
 import type { ManifestHeader } from '../image/image.ts'
+import { goldenFileSystems } from './finish/initramfs.ts'
+import type { MadeStorage } from './made-storage.ts'
 import { showProgress } from './show-progress.ts'
 import type { PreparedTarget } from './target.ts'
 import type { ManifestTables } from './worker-protocol.ts'
@@ -54,7 +56,10 @@ export async function writeTree(
     if (download.spillBytes > 0) download.cache.openSpill(directory)
     await download.broadcast('open', {
       ...{ root, table, chunks, pieceSha256, isFinished, losses },
-      ...{ ownerless: ownerlessMounts(manifest.header), withoutDevices: options.withoutDevices },
+      ...{
+        ownerless: ownerlessMounts(manifest.header, prepared.storage),
+        withoutDevices: options.withoutDevices,
+      },
     })
     const { pieceLengthBytes } = manifest.header
     const resumed = await checkRecorded({ download, journal, pieceLengthBytes, progress, signal })
@@ -77,13 +82,15 @@ export async function writeTree(
 
 const OWNERLESS: ReadonlySet<string> = new Set(['vfat', 'msdos', 'exfat'])
 
-/** Where the golden client's own file systems kept neither owners nor modes: nothing to lose there. */
-function ownerlessMounts({ layout }: ManifestHeader): Buffer[] {
-  const partitions = (layout?.disks ?? []).flatMap((disk) => disk.partitions)
-  return partitions.flatMap(({ fileSystem }) => {
-    const { type = '', mountPoint = null } = fileSystem ?? {}
-    return mountPoint !== null && OWNERLESS.has(type) ? [Buffer.from(mountPoint.slice(1))] : []
-  })
+/**
+ * Where there are no owners and modes to lose: the golden client's own file systems without them, and the target's EFI
+ * system partition, whose files nobody but firmware and root reads.
+ */
+function ownerlessMounts(header: ManifestHeader, storage: MadeStorage | null): Buffer[] {
+  const golden = goldenFileSystems(header).filter(({ type }) => OWNERLESS.has(type))
+  const efi = (storage?.disks ?? []).flatMap(({ efiPartitions }) => efiPartitions)
+  const places = [...golden.map(({ mountPoint }) => mountPoint), ...efi.map((one) => one.mountedAt)]
+  return places.flatMap((place) => (place === null ? [] : [Buffer.from(place.slice(1))]))
 }
 
 async function writePieces(

@@ -18,8 +18,16 @@ export interface MadeDisk {
   readonly label: 'gpt' | 'dos'
   /** Partition for GRUB's core image on GPT with BIOS. */
   readonly hasBiosBootPartition: boolean
-  /** EFI system partitions on this disk, mounted or not. */
-  readonly efiPartitions: readonly string[]
+  readonly efiPartitions: readonly MadeEfiPartition[]
+}
+
+/** An EFI system partition. */
+export interface MadeEfiPartition {
+  readonly partition: string
+  /** What holds the file system: the partition, or the RAID 1 that it is a member of. */
+  readonly device: string
+  /** Where in the target's tree it is mounted while that is filled; null: nowhere. */
+  readonly mountedAt: string | null
 }
 
 export interface MadeFileSystem {

@@ -70,7 +70,8 @@ function mappedType(uuid: string): string {
   return uuid.startsWith('CRYPT-') ? 'LUKS' : 'mapped'
 }
 
-async function disksBelow(kernelName: string): Promise<readonly string[]> {
+/** Kernel names of the disks that a device (its kernel name) lies on. */
+export async function disksBelow(kernelName: string): Promise<readonly string[]> {
   const slaves = await entries(kernelName, 'slaves')
   if (slaves.length > 0) {
     const below = await Promise.all(slaves.map(disksBelow))

@@ -91,6 +91,36 @@ export async function readArray(
   return { uuid: values.get('MD_UUID') ?? '', name: values.get('MD_NAME') ?? '' }
 }
 
+export interface FoundVolumeGroup {
+  readonly name: string
+  /** Paths of the physical volumes that are there. */
+  readonly physicalVolumes: readonly string[]
+}
+
+/** The volume groups on all disks of this machine, active or not. */
+export async function readVolumeGroups(signal: AbortSignal): Promise<readonly FoundVolumeGroup[]> {
+  const how = ['--readonly', '--quiet', '--reportformat', 'json', '--options']
+  const { stdout } = await run('vgs', [...how, 'vg_uuid,vg_name,pv_name'], { signal })
+  return parseVolumeGroups(stdout)
+}
+
+/** `vgs --reportformat json`, a row for each physical volume. */
+export function parseVolumeGroups(text: string): readonly FoundVolumeGroup[] {
+  const { report = [] } = JSON.parse(text) as { report?: readonly VolumeGroupReport[] }
+  const groups = new Map<string, { name: string; physicalVolumes: string[] }>()
+  for (const row of report.flatMap(({ vg = [] }) => vg)) {
+    const group = groups.get(row.vg_uuid) ?? { name: row.vg_name, physicalVolumes: [] }
+    groups.set(row.vg_uuid, group)
+    // One that is missing is called "[unknown]".
+    if (row.pv_name.startsWith('/')) group.physicalVolumes.push(row.pv_name)
+  }
+  return [...groups.values()]
+}
+
+interface VolumeGroupReport {
+  readonly vg?: readonly { readonly vg_uuid: string; vg_name: string; pv_name: string }[]
+}
+
 /** Makes subvolumes in a mounted btrfs. */
 export async function createSubvolume(path: string, signal: AbortSignal): Promise<void> {
   await run('btrfs', ['subvolume', 'create', path], { signal })

@@ -1,6 +1,6 @@
 // An image of a Debian with kernel and GRUB, made of the system that tests in guests run in. Its disk has nothing but a
 // root: what the firmware needs beside it is for the deployment to add.
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/host/host.ts'
 import type { DiskLayout, LayoutPartition } from '../../src/image/image.ts'
@@ -38,6 +38,8 @@ const LAYOUT: DiskLayout = {
   ],
 }
 
+const NETWORKD = 'systemd-networkd.service'
+
 /** Takes a minute, and more where the guest's system is not there yet. */
 export async function bootableImage(scope: Scope): Promise<SampleImage> {
   const tree = await bootableTree(scope)
@@ -55,5 +57,8 @@ export async function bootableTree(scope: Scope): Promise<string> {
   await mkdir(join(tree, 'etc/default'), { recursive: true })
   await writeFile(join(tree, 'etc/default/grub'), GRUB_DEFAULTS)
   await writeFile(join(tree, 'etc/fstab'), `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n`)
+  const wants = join(tree, 'etc/systemd/system/multi-user.target.wants')
+  await mkdir(wants, { recursive: true })
+  await symlink('/lib/systemd/system/systemd-networkd.service', join(wants, NETWORKD))
   return tree
 }

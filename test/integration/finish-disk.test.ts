@@ -95,10 +95,13 @@ test('deploy() gives a disk its own fstab, name, machine id and host keys', { sk
     const io = { progress: silentProgress, confirm }
     const report = await deploy(optionsOf(made), io, scope.signal)
     assert.deepEqual(report.leftOut, [
+      'the machine will have no network: the image has neither systemd-networkd, ifupdown nor NetworkManager enabled',
       'no boot loader in the image: the disk does not boot by itself',
     ])
     assert.deepEqual(plans[0]?.finishing, [
-      ...['fstab: disks by UUID', 'host name: node07.lab', 'new machine id and ssh host keys'],
+      ...['fstab: disks by UUID', 'host name: node07.lab'],
+      'network: none, as the image has neither systemd-networkd, ifupdown nor NetworkManager enabled',
+      'new machine id and ssh host keys',
       'boot loader: none, as the image has none',
     ])
     const tree = join(scope.directory, 'deployed')

@@ -12,6 +12,7 @@ import { plannedImage, type ImageFacts, type PreparedTarget, type Target } from 
 import { assembleStorage, closeStorage, makeStorage } from './build-storage.ts'
 import { toLayout } from './captured-layout.ts'
 import { listDevices } from './check-layout.ts'
+import { checkNames } from './check-names.ts'
 import { chooseDisks } from './choose-disks.ts'
 import type { DiskPlan, TargetDisk } from './disk-plan.ts'
 import { checkPrerequisites } from './disk-prerequisites.ts'
@@ -59,6 +60,7 @@ export async function openDiskTarget(
     }
     const fresh = planFor({ layout, disks, image })
     await checkPrerequisites(fresh)
+    await checkNames(fresh, signal)
     const mountAll: MountAll = ({ fileSystems }, stop) =>
       mountTree({ fileSystems, prefix: prefixes[0] ?? '', signal: stop })
     const resumes =

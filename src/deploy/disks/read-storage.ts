@@ -5,6 +5,7 @@ import {
   byMountPoint,
   type MadeArray,
   type MadeDisk,
+  type MadeEfiPartition,
   type MadeEncryption,
   type MadeFileSystem,
   type MadeStorage,
@@ -29,7 +30,7 @@ export async function readStorage(plan: DiskPlan, signal: AbortSignal): Promise<
     }
   }
   return {
-    disks: plan.disks.flatMap(describeDisk),
+    disks: plan.disks.flatMap((disk) => describeDisk(disk, plan)),
     fileSystems: fileSystems.sort(byMountPoint),
     arrays,
     volumeGroups: plan.layers.flatMap((layer) =>
@@ -64,7 +65,10 @@ function withSubvolume(options: string, path: string): string {
 }
 
 /** A disk without a table has no place for a boot loader. */
-function describeDisk({ device, label, partitions }: PlannedDisk): readonly MadeDisk[] {
+function describeDisk(
+  { device, label, partitions }: PlannedDisk,
+  plan: DiskPlan,
+): readonly MadeDisk[] {
   if (label === 'none') return []
   const ofType = (typeCode: string | undefined) =>
     partitions.filter((partition) => partition.typeCode === typeCode).map((one) => one.device)
@@ -73,7 +77,15 @@ function describeDisk({ device, label, partitions }: PlannedDisk): readonly Made
     {
       ...{ device, label },
       hasBiosBootPartition: label === 'gpt' && ofType(BIOS_BOOT_TYPE).length > 0,
-      efiPartitions: ofType(efi),
+      efiPartitions: ofType(efi).map((partition) => describeEfi(partition, plan)),
     },
   ]
+}
+
+function describeEfi(partition: string, { layers, fileSystems }: DiskPlan): MadeEfiPartition {
+  const arrays = layers.filter((layer) => layer.kind === 'array')
+  const device = arrays.find(({ members }) => members.includes(partition))?.device ?? partition
+  const { mountPoint = null, isKept = false } =
+    fileSystems.find((fileSystem) => fileSystem.device === device) ?? {}
+  return { partition, device, mountedAt: isKept ? null : mountPoint }
 }

@@ -2,10 +2,11 @@
 // dead member does; UEFI firmware that forgot its entries finds \EFI\BOOT (UEFI specification 2.10 §3.5.1.1).
 import { SiError } from '../../core/core.ts'
 import { readFirmware } from '../../host/host.ts'
-import type { MadeDisk, MadeStorage } from '../made-storage.ts'
+import type { MadeDisk, MadeEfiPartition, MadeStorage } from '../made-storage.ts'
 import { carrierDisks, fileSystemOf } from './carrier-disks.ts'
 import { registerEfiEntries, type EfiLoader } from './efi-boot-order.ts'
 import type { Firmware } from './firmware.ts'
+import { tellGrubPackage } from './grub-package.ts'
 import type { GrubFeatures } from './image-features.ts'
 import type { TargetSystem } from './target-system.ts'
 import type { TargetTree } from './target-tree.ts'
@@ -27,6 +28,8 @@ export async function installBootLoader(options: BootLoaderOptions): Promise<rea
   const notes: string[] = []
   if (firmware !== 'uefi') {
     for (const disk of disks) await installForBios(disk, options)
+    const devices = disks.map(({ device }) => device)
+    notes.push(...(await tellGrubPackage(devices, { tree, system })))
   }
   if (firmware !== 'bios' && grub.efiTarget !== null) {
     const loaders = await installForUefi(disks, options, grub.efiTarget)
@@ -56,10 +59,9 @@ async function installForUefi(
   options: BootLoaderOptions,
   target: string,
 ): Promise<readonly EfiLoader[]> {
-  const { tree, system, storage, grub } = options
-  const label = await bootLoaderId(tree)
+  const label = await bootLoaderId(options.tree)
   const partitions = disks.flatMap((disk) =>
-    disk.efiPartitions.map((partition) => ({ disk: disk.device, partition })),
+    disk.efiPartitions.map((efi) => ({ disk: disk.device, efi })),
   )
   if (partitions.length === 0) {
     throw new SiError(
@@ -68,22 +70,33 @@ async function installForUefi(
       { hint: 'Add one to the layout, or deploy with --firmware bios' },
     )
   }
+  /** By device: several partitions may be one RAID 1. */
+  const files = new Map<string, string>()
   const loaders: EfiLoader[] = []
-  for (const { disk, partition } of partitions) {
-    const mounted = storage.fileSystems.find(({ device }) => device === partition)
-    const mountPoint = mounted?.mountPoint ?? null
-    const directory = mountPoint ?? '/run/efi-system-partition'
-    const mounts = mountPoint === null ? [{ device: partition, at: directory }] : []
-    const how = [`--target=${target}`, `--efi-directory=${directory}`, '--no-nvram']
-    // Fedora's refuses otherwise, as it would replace a signed GRUB.
-    const force = grub.install === 'grub2-install' ? ['--force'] : []
-    for (const place of [`--bootloader-id=${label}`, '--removable']) {
-      await system.run(grub.install, [...how, ...force, place], { mounts })
-    }
-    const { stdout } = await system.run('ls', [`${directory}/EFI/${label}`], { mounts })
-    loaders.push({ label, disk, partition, file: chooseLoader(stdout.split('\n')) })
+  for (const { disk, efi } of partitions) {
+    const file = files.get(efi.device) ?? (await fillEfi(efi, { ...options, label, target }))
+    files.set(efi.device, file)
+    loaders.push({ label, disk, partition: efi.partition, file })
   }
   return loaders
+}
+
+/** Name of the file in \EFI\LABEL that the firmware is to start. */
+async function fillEfi(
+  { device, mountedAt }: MadeEfiPartition,
+  options: BootLoaderOptions & { readonly label: string; readonly target: string },
+): Promise<string> {
+  const { system, grub, label, target } = options
+  const directory = mountedAt ?? '/run/efi-system-partition'
+  const mounts = mountedAt === null ? [{ device, at: directory }] : []
+  const how = [`--target=${target}`, `--efi-directory=${directory}`, '--no-nvram']
+  // Fedora's refuses otherwise, as it would replace a signed GRUB.
+  const force = grub.install === 'grub2-install' ? ['--force'] : []
+  for (const place of [`--bootloader-id=${label}`, '--removable']) {
+    await system.run(grub.install, [...how, ...force, place], { mounts })
+  }
+  const { stdout } = await system.run('ls', [`${directory}/EFI/${label}`], { mounts })
+  return chooseLoader(stdout.split('\n'))
 }
 
 /** shim where there is one: it starts GRUB under Secure Boot and elsewhere. */

@@ -2,7 +2,12 @@
 import { entryPath, type EntryTable } from '../entry-table.ts'
 import { chooseFirmware, type Firmware, type FirmwareChoice } from './firmware.ts'
 import type { InitramfsChoice } from './finish.ts'
-import { FEATURE_PATHS, findFeatures, type ImageFeatures } from './image-features.ts'
+import {
+  FEATURE_PATHS,
+  findFeatures,
+  NO_NETWORK_PROGRAM,
+  type ImageFeatures,
+} from './image-features.ts'
 import type { NetworkConfiguration } from './network-configuration.ts'
 
 /** What people may choose. */
@@ -46,6 +51,9 @@ export function planFinish(facts: FinishFacts): FinishPlan {
   const steps = [
     'fstab: disks by UUID',
     ...identity,
+    ...(choices.network === null && !features.hasNetwork
+      ? [`network: none, as the image ${NO_NETWORK_PROGRAM}`]
+      : []),
     features.hasSshServer ? 'new machine id and ssh host keys' : 'new machine id',
     ...(features.initramfsMaker === null ? [] : [`initramfs: ${initramfs}`]),
     `boot loader: ${describeBootLoader(firmware, features)}`,

@@ -7,7 +7,7 @@ import type { MadeStorage } from '../made-storage.ts'
 import { installBootLoader } from './boot-loader.ts'
 import type { Firmware } from './firmware.ts'
 import { setHostName } from './host-name.ts'
-import { findFeatures, type ImageFeatures } from './image-features.ts'
+import { findFeatures, NO_NETWORK_PROGRAM, type ImageFeatures } from './image-features.ts'
 import { makeInitramfs, reasonForInitramfs } from './initramfs.ts'
 import { renewHostKeys, renewIdentity } from './machine-identity.ts'
 import type { NetworkConfiguration } from './network-configuration.ts'
@@ -107,13 +107,12 @@ async function nameHost({ options, tree }: Finishing): Promise<void> {
 
 async function configureNetwork({ options, tree, features, leftOut }: Finishing): Promise<void> {
   const { network } = options.identity
-  if (network === null) return
-  if (features.network !== null) await setNetwork(tree, network, features.network)
-  else {
-    leftOut.push(
-      'no network is configured: the image has neither systemd-networkd, ifupdown nor NetworkManager enabled',
-    )
-  }
+  if (network === null) {
+    if (options.storage !== null && !features.hasNetwork) {
+      leftOut.push(`the machine will have no network: the image ${NO_NETWORK_PROGRAM}`)
+    }
+  } else if (features.network !== null) await setNetwork(tree, network, features.network)
+  else leftOut.push(`no network is configured: the image ${NO_NETWORK_PROGRAM}`)
 }
 
 async function renewKeys({ tree, system, features }: Finishing): Promise<void> {

@@ -1,15 +1,12 @@
 // Partitions without which firmware finds no boot loader: a golden client that booted by the other firmware had none. Pure.
 // Invariant: they are added to the golden client's layout alone; a layout that a person wrote is refused instead.
-import { listDevices, listMemberships } from '../disks/check-layout.ts'
-import {
-  partitionName,
-  type Layout,
-  type WantedDisk,
-  type WantedPartition,
-} from '../disks/layout.ts'
+import { listMemberships } from '../disks/check-layout.ts'
+import { partitionName } from '../disks/layout.ts'
+import type { Layout, WantedDisk, WantedFileSystem, WantedPartition } from '../disks/layout.ts'
 import { toTypeCode } from '../disks/partition-type.ts'
 import { refusal } from '../disks/planning.ts'
 import type { PlannedImage } from '../plan.ts'
+import { findBootFault, findBootPath } from './boot-path.ts'
 import type { Firmware } from './firmware.ts'
 
 const MIB = 2 ** 20
@@ -26,69 +23,64 @@ export interface FirmwarePartitionFacts {
 }
 
 /** Throws ERR_SI_TARGET_UNSUITABLE. */
-export function withFirmwarePartitions({
-  layout,
-  firmware,
-  image,
-}: FirmwarePartitionFacts): Layout {
+export function withFirmwarePartitions(facts: FirmwarePartitionFacts): Layout {
+  const { layout, firmware, image } = facts
   if (firmware === 'none') return layout
-  const bootDisks = findBootDisks(layout)
-  const isMissingEfi =
-    firmware !== 'bios' && !layout.disks.some((disk) => bootDisks.has(disk) && hasType(disk, 'efi'))
   const refuse = refusal({ image }, 'a disk')
-  let isFirst = true
+  const fault = findBootFault(layout, firmware)
+  if (fault !== undefined) throw refuse(fault.why, fault.hint)
+  const { disks: bootDisks, isRedundant } = findBootPath(layout)
+  const hasEfi = bootDisks.some((disk) => hasType(disk, 'efi'))
+  // A person may have reasons to give only one disk of a RAID an EFI system partition.
+  const needsEfi = firmware !== 'bios' && (!hasEfi || (isRedundant && layout.origin === 'golden'))
+  let isFirst = !hasEfi
   const disks = layout.disks.map((disk) => {
-    if (!bootDisks.has(disk)) return disk
+    if (!bootDisks.includes(disk)) return disk
     const wanted: WantedPartition[] = []
     if (firmware !== 'uefi' && disk.label === 'gpt' && !hasType(disk, 'bios-boot')) {
       wanted.push(newPartition(disk, { type: 'bios-boot', bytes: BIOS_BOOT_BYTES }))
     }
-    if (isMissingEfi && disk.label !== 'none') {
+    if (needsEfi && disk.label !== 'none' && !hasType(disk, 'efi')) {
       wanted.push(newEfiPartition(disk, wanted, isFirst))
       isFirst = false
     }
-    if (wanted.length === 0) return disk
-    const names = wanted.map(({ name }) => name).join(' and no ')
-    if (layout.origin === 'file') {
-      const hint = `Add to disk ${disk.name} of the layout a partition of type bios-boot (1 MiB) or efi, or choose another --firmware`
-      throw refuse(`disk ${disk.name} of its layout has no ${names}`, hint)
-    }
-    if (disk.label === 'dos' && wanted.some(({ number }) => number > 4)) {
-      const hint = 'Give a layout file with --layout, or add --firmware none'
-      throw refuse(`the msdos table of ${disk.name} has no place left for an ${names}`, hint)
-    }
-    return { ...disk, partitions: [...wanted, ...disk.partitions] }
+    if (wanted.length > 0) refuseWithoutPlace(disk, wanted, { ...facts, refuse })
+    const own = firmware === 'bios' ? disk.partitions : withEfiFormat(disk, { ...facts, refuse })
+    return { ...disk, partitions: [...wanted, ...own] }
   })
   return { ...layout, disks }
 }
 
-/** Disks below the file system that holds /boot. */
-function findBootDisks(layout: Layout): ReadonlySet<WantedDisk> {
-  const devices = listDevices(layout)
-  const at = (place: string) => devices.find(({ fileSystem }) => holds(fileSystem, place))?.name
-  const memberships = listMemberships(layout)
-  const found = new Set<string>()
-  const visit = (name: string): void => {
-    if (found.has(name)) return
-    found.add(name)
-    const owner = name.includes('/') ? (name.split('/')[0] ?? name) : name // a volume, of its group
-    for (const below of memberships) if (below.owner === owner) visit(below.device)
+type Refusing = FirmwarePartitionFacts & { readonly refuse: ReturnType<typeof refusal> }
+
+function refuseWithoutPlace(
+  disk: WantedDisk,
+  wanted: readonly WantedPartition[],
+  { layout, refuse }: Refusing,
+): void {
+  const names = wanted.map(({ name }) => name).join(' and no ')
+  if (layout.origin === 'file') {
+    const hint = `Add to disk ${disk.name} of the layout a partition of type bios-boot (1 MiB) or efi, or choose another --firmware`
+    throw refuse(`disk ${disk.name} of its layout has no ${names}`, hint)
   }
-  const top = at('/boot') ?? at('/')
-  if (top !== undefined) visit(top)
-  return new Set(
-    layout.disks.filter(
-      (disk) =>
-        found.has(disk.name) ||
-        disk.partitions.some(({ number }) => found.has(partitionName(disk, number))),
-    ),
-  )
+  if (disk.label === 'dos' && wanted.some(({ number }) => number > 4)) {
+    const hint = 'Give a layout file with --layout, or add --firmware none'
+    throw refuse(`the msdos table of ${disk.name} has no place left for an ${names}`, hint)
+  }
 }
 
-function holds(fileSystem: WantedDisk['fileSystem'], place: string): boolean {
-  if (fileSystem === null) return false
-  const { mountPoint, subvolumes } = fileSystem
-  return mountPoint === place || subvolumes.some((subvolume) => subvolume.mountPoint === place)
+/** The disk's partitions; EFI system partitions that hold nothing get the file system that firmware reads. */
+function withEfiFormat(disk: WantedDisk, { layout, refuse }: Refusing): readonly WantedPartition[] {
+  const members = new Set(listMemberships(layout).map(({ device }) => device))
+  return disk.partitions.map((partition) => {
+    const { number, typeCode, fileSystem, isKept } = partition
+    const name = partitionName(disk, number)
+    const isEfi = typeCode === toTypeCode('efi', disk.label)
+    if (!isEfi || isKept || fileSystem !== null || members.has(name)) return partition
+    if (layout.origin === 'golden') return { ...partition, fileSystem: efiFileSystem(false) }
+    const why = `the EFI system partition ${name} of its layout has no file system`
+    throw refuse(why, `Add to ${name} in the layout: format: vfat`)
+  })
 }
 
 function hasType({ label, partitions }: WantedDisk, type: 'efi' | 'bios-boot'): boolean {
@@ -104,11 +96,15 @@ function newEfiPartition(
   const taken = { ...disk, partitions: [...others, ...disk.partitions] }
   return {
     ...newPartition(taken, { type: 'efi', bytes: EFI_BYTES }),
-    fileSystem: {
-      ...{ type: 'vfat', uuid: '', label: '', usedBytes: 0, subvolumes: [] },
-      mountPoint: isMounted ? '/boot/efi' : null,
-      mountOptions: isMounted ? 'umask=0077' : '',
-    },
+    fileSystem: efiFileSystem(isMounted),
+  }
+}
+
+function efiFileSystem(isMounted: boolean): WantedFileSystem {
+  return {
+    ...{ type: 'vfat', uuid: '', label: '', usedBytes: 0, subvolumes: [] },
+    mountPoint: isMounted ? '/boot/efi' : null,
+    mountOptions: isMounted ? 'umask=0077' : '',
   }
 }
 

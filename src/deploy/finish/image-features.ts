@@ -8,6 +8,8 @@ export interface ImageFeatures {
   /** Whether there is a system at all, not just data. */
   readonly isSystem: boolean
   readonly network: NetworkProgram | null
+  /** Whether there is any network at all, by programs that we cannot configure, too. */
+  readonly hasNetwork: boolean
   readonly initramfsMaker: InitramfsMaker | null
   readonly hasSshKeygen: boolean
   readonly hasSshServer: boolean
@@ -28,8 +30,12 @@ const PROGRAM_FOLDERS = ['usr/sbin/', 'usr/bin/', 'sbin/', 'bin/']
 const PROGRAMS = [
   ...['grub-install', 'grub2-install', 'update-grub', 'update-initramfs'],
   ...['dracut', 'ssh-keygen', 'sshd', 'ifup', 'NetworkManager'],
+  ...['netplan', 'connmand', 'wicked', 'dhcpcd'],
 ] as const
 type Program = (typeof PROGRAMS)[number]
+
+/** They bring up a network by a configuration of their own, or write that of networkd while booting. */
+const OTHER_NETWORK_PROGRAMS = ['netplan', 'connmand', 'wicked', 'dhcpcd'] as const
 
 const WANTED = 'etc/systemd/system/multi-user.target.wants/'
 const FILES = {
@@ -41,6 +47,10 @@ const FILES = {
   armModules: 'usr/lib/grub/arm64-efi/normal.mod',
 } as const
 
+/** Ends a sentence about an image that nothing can be configured in, or that has no network at all. */
+export const NO_NETWORK_PROGRAM =
+  'has neither systemd-networkd, ifupdown nor NetworkManager enabled'
+
 /** Every path that findFeatures() looks for. */
 export const FEATURE_PATHS: readonly string[] = [
   ...Object.values(FILES),
@@ -50,9 +60,11 @@ export const FEATURE_PATHS: readonly string[] = [
 /** `has`: whether a path of FEATURE_PATHS is in the image, as a symlink or otherwise. */
 export function findFeatures(has: (path: string) => boolean): ImageFeatures {
   const hasProgram = (program: Program) => PROGRAM_FOLDERS.some((folder) => has(folder + program))
+  const network = findNetwork(has, hasProgram)
   return {
     isSystem: has(FILES.etc),
-    network: findNetwork(has, hasProgram),
+    network,
+    hasNetwork: network !== null || OTHER_NETWORK_PROGRAMS.some(hasProgram),
     initramfsMaker: hasProgram('update-initramfs')
       ? 'update-initramfs'
       : hasProgram('dracut')

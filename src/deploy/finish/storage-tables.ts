@@ -1,9 +1,12 @@
 // Writes the tables that name the target's storage: fstab always, crypttab and mdadm.conf where they matter or the golden
-// client had them.
+// client had them. LVM's own list of disks goes.
 import type { MadeEncryption, MadeStorage } from '../made-storage.ts'
 import { formatCrypttab, formatKeyPattern, formatMdadmConf } from './disk-tables.ts'
 import { formatFstab } from './fstab.ts'
 import type { TargetTree } from './target-tree.ts'
+
+/** lvmdevices(8): names the golden client's disks, and no others would be looked at; without it all are. */
+const LVM_DEVICES = 'etc/lvm/devices/system.devices'
 
 const KEY_PATTERN = 'etc/cryptsetup-initramfs/conf-hook'
 
@@ -17,6 +20,7 @@ export async function writeStorageTables(
   const fstab = (await tree.read('etc/fstab')) ?? ''
   await tree.write('etc/fstab', formatFstab(fstab, { fileSystems, exists }))
   await writeCrypttab(tree, encrypted)
+  await tree.remove(LVM_DEVICES)
   const mdadm = tree.isDirectory('etc/mdadm') ? 'etc/mdadm/mdadm.conf' : 'etc/mdadm.conf'
   const golden = await tree.read(mdadm)
   if (arrays.length > 0 || golden !== undefined) {

@@ -32,6 +32,13 @@ test('findFeatures() takes the network program that is enabled', () => {
   assert.equal(featuresOf('etc').network, null)
 })
 
+test('findFeatures() takes an image for one without network only if no program could bring it up', () => {
+  assert.equal(featuresOf('etc').hasNetwork, false)
+  assert.equal(featuresOf('usr/sbin/ifup').hasNetwork, true)
+  const netplan = featuresOf('usr/sbin/netplan')
+  assert.deepEqual([netplan.network, netplan.hasNetwork], [null, true])
+})
+
 function firmware(choice: FirmwareChoice, machine: 'bios' | 'uefi', ...paths: string[]) {
   const features = featuresOf('etc', ...paths)
   return chooseFirmware({ choice, machine, imageName: 'web', features })

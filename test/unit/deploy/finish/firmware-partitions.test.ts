@@ -68,34 +68,61 @@ test('withFirmwarePartitions() leaves alone what is there, and msdos tables to B
   ])
 })
 
+/** The root on a volume of a RAID 1 of the first partitions of sda and sdb. */
+function mirrored(first: WantedDisk, second: WantedDisk): Layout {
+  return layout([first, second, disk('sdc', 'gpt', ['/srv'])], {
+    arrays: [
+      {
+        ...{ name: 'md0', level: '1', metadata: '1.2', uuid: '', fileSystem: null },
+        members: ['sda1', 'sdb1'],
+      },
+    ],
+    volumeGroups: [
+      {
+        ...{ name: 'vg', members: ['md0'] },
+        volumes: [
+          {
+            ...{ name: 'root', size: { kind: 'rest' }, sourceSizeBytes: null },
+            fileSystem: disk('x', 'gpt', ['/']).partitions[0]?.fileSystem ?? null,
+          },
+        ],
+      },
+    ],
+  })
+}
+
 test('withFirmwarePartitions() makes every member of a RAID below /boot bootable', () => {
-  const mirrored = layout(
-    [disk('sda', 'gpt', [null]), disk('sdb', 'gpt', [null]), disk('sdc', 'gpt', ['/srv'])],
-    {
-      arrays: [
-        {
-          ...{ name: 'md0', level: '1', metadata: '1.2', uuid: '', fileSystem: null },
-          members: ['sda1', 'sdb1'],
-        },
-      ],
-      volumeGroups: [
-        {
-          ...{ name: 'vg', members: ['md0'] },
-          volumes: [
-            {
-              ...{ name: 'root', size: { kind: 'rest' }, sourceSizeBytes: null },
-              fileSystem: disk('x', 'gpt', ['/']).partitions[0]?.fileSystem ?? null,
-            },
-          ],
-        },
-      ],
-    },
-  )
-  assert.deepEqual(added(mirrored, 'both'), [
+  const plain = mirrored(disk('sda', 'gpt', [null]), disk('sdb', 'gpt', [null]))
+  assert.deepEqual(added(plain, 'both'), [
     ['sda 2 BIOS boot partition', 'sda 3 EFI system partition /boot/efi'],
     ['sdb 2 BIOS boot partition', 'sdb 3 EFI system partition unmounted'],
     [],
   ])
+})
+
+/** A disk whose second partition is an EFI system partition, mounted or empty. */
+function diskWithEfi(name: string, mountPoint: string | null): WantedDisk {
+  const plain = disk(name, 'gpt', [null, mountPoint])
+  const typeCode = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
+  const partitions = plain.partitions.map((one) => (one.number === 2 ? { ...one, typeCode } : one))
+  return { ...plain, partitions }
+}
+
+test('withFirmwarePartitions() gives the other members of a RAID what only one of them had', () => {
+  const one = mirrored(diskWithEfi('sda', '/boot/efi'), disk('sdb', 'gpt', [null]))
+  assert.deepEqual(added(one, 'uefi'), [[], ['sdb 2 EFI system partition unmounted'], []])
+  assert.deepEqual(added({ ...one, origin: 'file' }, 'uefi'), [[], [], []])
+})
+
+test('withFirmwarePartitions() wants a file system on every EFI system partition', () => {
+  const image = { name: 'web', version: '7', contentBytes: 1, entryCount: 1 }
+  const empty = mirrored(diskWithEfi('sda', '/boot/efi'), diskWithEfi('sdb', null))
+  const after = withFirmwarePartitions({ layout: empty, firmware: 'uefi', image })
+  assert.equal(after.disks[1]?.partitions[1]?.fileSystem?.type, 'vfat')
+  assert.throws(() => added({ ...empty, origin: 'file' }, 'uefi'), {
+    message: /the EFI system partition sdb2 of its layout has no file system$/,
+    hint: 'Add to sdb2 in the layout: format: vfat',
+  })
 })
 
 test('withFirmwarePartitions() refuses a layout file without them, and a full msdos table', () => {
