@@ -1,0 +1,27 @@
+// Errors as the kernel wants them: a number. This is the only place where an error becomes one.
+import { constants } from 'node:os'
+import { errnoOf, isSiError } from '../../core/core.ts'
+
+export type ErrnoName = keyof typeof constants.errno | 'ESTALE' | 'ENODATA' | 'EREMOTEIO'
+
+/** What a file system throws to have a call fail: the errno's name in `code`, as in errors of Node. */
+export class FuseError extends Error {
+  readonly code: ErrnoName
+
+  constructor(code: ErrnoName, message: string = code) {
+    super(message)
+    this.name = 'FuseError'
+    this.code = code
+  }
+}
+
+const NUMBERS: Readonly<Record<string, number>> = constants.errno
+/** Linux's generic numbers; the architectures that differ (alpha, mips, sparc) are none of Node 24's. */
+const FURTHER: Readonly<Record<string, number>> = { ENODATA: 61, ESTALE: 116, EREMOTEIO: 121 }
+
+/** The number of an error's errno; EINTR for an aborted operation, EIO for what has none. */
+export function errnoNumber(error: unknown): number {
+  if (isSiError(error, 'ERR_SI_ABORTED')) return constants.errno.EINTR
+  const code = errnoOf(error) ?? ''
+  return NUMBERS[code] ?? FURTHER[code] ?? constants.errno.EIO
+}

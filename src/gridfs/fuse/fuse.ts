@@ -1,0 +1,12 @@
+// The FUSE binding: a file system as functions, answered to the kernel.
+export * from './attributes.ts'
+export * from './control-operations.ts'
+export * from './directory-buffer.ts'
+export * from './errno.ts'
+export * from './file-system.ts'
+export { type Capability, type KernelOffer } from './handshake.ts'
+export { type Created, type Opened } from './name-operations.ts'
+export { type ExtendedAttributeReply } from './data-operations.ts'
+export { type Notification } from './notification.ts'
+export { type FieldsOf, type OperationName, type ReplyOf } from './request.ts'
+export * from './session.ts'
