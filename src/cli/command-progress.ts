@@ -32,6 +32,7 @@ export function createCommandProgress(
   const rate = createRateMeter()
   let lastDrawMs = clock.monotonicMs() - (isTty ? intervalMs : 0)
   let phase = ''
+  let step: string | undefined
   let lineDrawn = false
 
   const clearLine = () => {
@@ -57,7 +58,11 @@ export function createCommandProgress(
         phase = update.phase
       }
       rate.add(nowMs, update.doneBytes)
-      if (!isNewPhase && nowMs - lastDrawMs < intervalMs) return
+      // Where nothing is counted the remark names a step: each is shown, for it may take long.
+      const isUncounted = update.totalBytes === undefined && update.doneBytes === 0
+      const isNewStep = isUncounted && update.detail !== step
+      step = update.detail
+      if (!isNewPhase && !isNewStep && nowMs - lastDrawMs < intervalMs) return
       lastDrawMs = nowMs
       draw(update, rate.bytesPerSecond())
     },

@@ -153,7 +153,7 @@ function openTree(payload: OpenTree): OpenedTree {
   const { table, isFinished, losses, chunks, pieceSha256, withoutDevices } = payload
   const ownerless = payload.ownerless.map((path) => Buffer.from([...path, SLASH]))
   const noteLoss: NoteLoss = (loss, entry) => {
-    const path = entryPath(table, entry)
+    const path = Buffer.from([...entryPath(table, entry), SLASH]) // the mount point itself counts, too
     const isKept = ownerless.some((prefix) => prefix.equals(path.subarray(0, prefix.length)))
     if (!isKept) countLoss(losses, loss)
   }

@@ -148,17 +148,19 @@ function toDeployOptions(
 
 const REPORT_INTERVAL_MS = 5000
 
-/** Progress that the server hears of, too: each new phase, and every five seconds within one. */
+/** Progress that the server hears of, too: each new phase, each step of one that counts nothing, and every five seconds. */
 function reportingProgress(progress: Progress, reporter: Reporter): Progress {
-  let phase = ''
+  let step = ''
   let sentMs = 0
   return {
     note: (text) => progress.note(text),
     update(update) {
       progress.update(update)
       const nowMs = performance.now()
-      if (update.phase === phase && nowMs - sentMs < REPORT_INTERVAL_MS) return
-      phase = update.phase
+      const { phase, totalBytes, detail = '' } = update
+      const now = totalBytes === undefined ? `${phase}, ${detail}` : phase
+      if (now === step && nowMs - sentMs < REPORT_INTERVAL_MS) return
+      step = now
       sentMs = nowMs
       void reporter.report(toReport(update))
     },

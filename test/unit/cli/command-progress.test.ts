@@ -47,6 +47,15 @@ test('progress without a terminal writes a line at a new phase and every 10 s', 
   assert.ok(!written.stderr.includes('\x1b'))
 })
 
+test('progress without a terminal writes a line at each step of a phase that counts nothing', () => {
+  const { progress, written } = createFixture(false)
+  for (const detail of ['fstab', 'fstab', 'initramfs', 'boot loader']) {
+    progress.update({ phase: 'finishing', doneBytes: 0, totalBytes: undefined, detail })
+  }
+  const lines = ['fstab', 'initramfs', 'boot loader'].map((step) => `si-x: finishing, ${step}\n`)
+  assert.equal(written.stderr, lines.join(''))
+})
+
 test('progress on a terminal redraws one line and clears it for a note', () => {
   const { progress, written } = createFixture(true)
   progress.update({ phase: 'writing', doneBytes: 1, totalBytes: 2 })
