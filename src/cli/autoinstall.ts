@@ -143,10 +143,10 @@ async function giveSignsOfLife(): Promise<() => Promise<void>> {
   }
 }
 
-async function openShell(io: Io, reason: string): Promise<void> {
+async function openShell(io: Io, reason: string): Promise<number> {
   io.stderr.write(`si: a shell (${reason}); "exit" goes on\n`)
   const shell = start('setsid', ['-c', 'sh', '-i'], { stdio: 'inherit', signal: io.signal })
-  await shell.exited
+  return (await shell.exited).exitCode
 }
 
 async function endAs(ending: Ending, { io }: MachineConsole): Promise<void> {

@@ -1,7 +1,13 @@
 // si-deploy: this machine gets the image, and gives its pieces on to its neighbours.
 import { readFile } from 'node:fs/promises'
 import { formatDuration, formatRate, formatSize, messageOf, SiError } from '../core/core.ts'
-import type { DeployOptions, DeployPlan, DeployReport, ExpectedImage } from '../deploy/deploy.ts'
+import type {
+  DeployOptions,
+  DeployPlan,
+  DeployReport,
+  ExpectedImage,
+  OverrideOptions,
+} from '../deploy/deploy.ts'
 import {
   collect,
   collectUrl,
@@ -27,6 +33,7 @@ import {
   withOptions,
   type TrustFlags,
 } from './trust-arguments.ts'
+import { scriptOptions, scriptsFrom, terminalShell, type ScriptFlags } from './script-arguments.ts'
 import { securityFrom, tlsOptions, type TlsFlags } from './tls-arguments.ts'
 import { writeJson, type Io } from './io.ts'
 import type { Command } from 'commander'
@@ -37,8 +44,9 @@ const MOST_THREADS = 4
 /** Four carry 40 Gbit/s: more than the workers above can take in. */
 const MOST_LANES = 4
 
-interface DeployFlags extends TrustFlags, TlsFlags, FinishFlags {
+interface DeployFlags extends TrustFlags, TlsFlags, FinishFlags, ScriptFlags {
   readonly expect?: ExpectedImage
+  readonly expectOverride: readonly ExpectedImage[]
   readonly torrent: string
   readonly override: readonly string[]
   readonly root?: string
@@ -72,6 +80,7 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --seed-for 10m',
       'si-deploy --torrent img.torrent --layout raid.yaml --confirm /dev/sda --confirm /dev/sdb',
       'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --host-name node01 --network dhcp',
+      'si-deploy --torrent img.torrent --disk /dev/sda --confirm /dev/sda --post-install set-rack.sh --parameter rack=r07',
       'si-deploy --torrent img.torrent --root /mnt/target --trust ca.pem --expect golden01/20261122-160000',
       'si-deploy --torrent img.torrent --root /mnt/target --web-seed http://mirror/images/golden01/latest',
       'si-deploy --torrent https://server:8080/images/golden01/img.torrent --root /mnt/target --tls',
@@ -108,6 +117,12 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
       'refuse any other than NAME or NAME/VERSION, however well signed',
       parseExpectation,
     )
+    .option(
+      '--expect-override <image>',
+      'the same for --override: the first one for the first, and so on',
+      (text, before: readonly ExpectedImage[]) => [...before, parseExpectation(text)],
+      [],
+    )
     .option('--dry-run', 'print what would be destroyed and created, and stop')
     .addOption(
       durationOption(
@@ -140,7 +155,7 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
     .addOption(threadsOption(MOST_THREADS))
     .addOption(lanesOption(MOST_LANES))
     .addOption(jsonOption())
-  const options = [...finishOptions(), ...trustOptions(), ...tlsOptions('node')]
+  const options = [...finishOptions(), ...scriptOptions(), ...trustOptions(), ...tlsOptions('node')]
   return withOptions(command, options).action(async (flags: DeployFlags) => {
     const isWhole = await runDeploy(flags, io)
     if (!isWhole) outcome.exitCode = EXIT_PARTIAL
@@ -155,7 +170,8 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
   const security = await securityFrom(flags, { holder: 'node', onNote })
   const options: DeployOptions = {
     torrent: flags.torrent,
-    overrides: flags.override.map((torrent) => ({ torrent })),
+    overrides: overridesFrom(flags),
+    scripts: await scriptsFrom(flags, flags.torrent),
     trust: await trustFrom(flags),
     security,
     expect: flags.expect,
@@ -182,6 +198,7 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
       options,
       {
         progress,
+        shell: terminalShell(io, () => progress.end()),
         confirm: async (plan) => {
           progress.end()
           if (flags.dryRun) printPlan(plan, formatPlan(plan), flags, io)
@@ -199,6 +216,17 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
     security?.close()
     progress.end()
   }
+}
+
+/** Throws ERR_SI_USAGE. */
+function overridesFrom({ override, expectOverride }: DeployFlags): readonly OverrideOptions[] {
+  if (expectOverride.length > 0 && expectOverride.length !== override.length) {
+    const message = `--override is given ${override.length} times, --expect-override ${expectOverride.length} times`
+    throw new SiError('ERR_SI_USAGE', message, {
+      hint: 'Say for each override, in their order, which image it has to be',
+    })
+  }
+  return override.map((torrent, index) => ({ torrent, expect: expectOverride[index] }))
 }
 
 async function toTarget(flags: DeployFlags): Promise<DeployOptions['target']> {

@@ -52,6 +52,7 @@ const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
   ERR_SI_TARGET_BUSY: 14,
   ERR_SI_NOT_CONFIRMED: 2,
   ERR_SI_DEPLOY: 1,
+  ERR_SI_SCRIPT: 1,
 }
 
 /** The exit status an error ends the process with; 1 for what is not a SiError. */

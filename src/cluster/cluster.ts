@@ -22,6 +22,8 @@ export { openClusterSource, type ClusterSource } from './cluster-source.ts'
 export {
   DONE_PHASE,
   isDone,
+  MAX_ERROR_CHARACTERS,
+  MAX_MESSAGE_CHARACTERS,
   reportSchema,
   type KeptReport,
   type NodeReport,

@@ -2,7 +2,8 @@
 // needs no file any more: what a node is told cannot change between two of its parts.
 import { open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { messageOf } from '../core/core.ts'
+import { isSiError, messageOf } from '../core/core.ts'
+import { parseInterpreter } from '../deploy/deploy.ts'
 import { readConfiguration, type Configuration } from '../config/config.ts'
 import { resolveGroups, type Groups } from './groups.ts'
 import { expandHosts, type ClusterHost } from './hosts.ts'
@@ -54,6 +55,12 @@ async function readTexts(
         const hint = 'Paths are relative to the folder of this file'
         throw fault([...path, key], `cannot read ${name}: ${messageOf(error)}`, hint)
       })
+      try {
+        if (key !== 'layout') parseInterpreter({ name, text })
+      } catch (error) {
+        if (!isSiError(error)) throw error
+        throw fault([...path, key], error.message, error.hint)
+      }
       texts.set(name, text)
     }
   }

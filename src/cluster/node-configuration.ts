@@ -20,6 +20,8 @@ export const nodeConfigurationSchema = z.strictObject({
   overrides: z.array(z.string()),
   preInstall: z.array(script),
   postInstall: z.array(script),
+  /** For each script; null: none. */
+  scriptTimeLimitMs: z.number().positive().nullable(),
   onScriptFailure: z.enum(SCRIPT_FAILURE_CHOICES),
   afterInstall: z.enum(AFTER_INSTALL_CHOICES),
   boot: z.enum(BOOT_CHOICES),

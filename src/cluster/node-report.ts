@@ -5,15 +5,19 @@ import * as z from 'zod'
 /** The phase of the last report of an installation that succeeded; without `error`. */
 export const DONE_PHASE = 'done'
 
+/** Of what people read; longer reports are refused. */
+export const MAX_MESSAGE_CHARACTERS = 2000
+export const MAX_ERROR_CHARACTERS = 8000
+
 export const reportSchema = z.strictObject({
   /** One word for programs: `writing`, `finishing`, `done` … */
   phase: z.string().min(1).max(64),
   /** Of the phase; null where there is no measure. */
   percent: z.number().min(0).max(100).nullable().default(null),
   /** One line for people. */
-  message: z.string().max(2000).default(''),
+  message: z.string().max(MAX_MESSAGE_CHARACTERS).default(''),
   /** Why the installation stopped. */
-  error: z.string().max(8000).optional(),
+  error: z.string().max(MAX_ERROR_CHARACTERS).optional(),
   /** Appended to the log. */
   log: z.string().max(65_536).optional(),
 })

@@ -1,7 +1,7 @@
 // What holds for one host: defaults, then those of its image, its groups from the outer to the inner, and
 // its own; the later wins.
-import { SiError } from '../core/core.ts'
-import { networkSchema, type NetworkConfiguration } from '../deploy/deploy.ts'
+import { parseDuration, SiError } from '../core/core.ts'
+import { networkSchema, SCRIPT_TIME_LIMIT_MS, type NetworkConfiguration } from '../deploy/deploy.ts'
 import { normalMac, type ClusterHost } from './hosts.ts'
 import type { Cluster } from './load.ts'
 import type { NodeConfiguration } from './node-configuration.ts'
@@ -75,6 +75,9 @@ function configurationOf(cluster: Cluster, host: ClusterHost): NodeConfiguration
     const hint = 'Write image: NAME for it, for one of its groups, or under defaults'
     throw cluster.configuration.fault(['hosts', host.entry], `${host.name} has no image`, hint)
   }
+  const { scriptTimeLimit } = settings
+  const timeLimitMs =
+    scriptTimeLimit === undefined ? SCRIPT_TIME_LIMIT_MS : parseDuration(scriptTimeLimit)
   const scripts = (names: readonly string[] = []) =>
     names.map((name) => ({ name, text: cluster.texts.get(name) ?? '' }))
   return {
@@ -86,6 +89,7 @@ function configurationOf(cluster: Cluster, host: ClusterHost): NodeConfiguration
     overrides: (settings.overrides ?? []).map((name) => OVERRIDE_PREFIX + name),
     preInstall: scripts(settings.preInstall),
     postInstall: scripts(settings.postInstall),
+    scriptTimeLimitMs: timeLimitMs === Infinity ? null : timeLimitMs,
     onScriptFailure: settings.onScriptFailure ?? 'stop',
     afterInstall: settings.afterInstall ?? 'reboot',
     boot: settings.boot ?? 'local',

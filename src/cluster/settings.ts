@@ -3,6 +3,7 @@
 // up, in order; parameters and interfaces are merged by name.
 import * as z from 'zod'
 import { closedObject } from '../config/config.ts'
+import { isSiError, parseDuration } from '../core/core.ts'
 
 export const SCRIPT_FAILURE_CHOICES = ['stop', 'shell', 'continue'] as const
 export const AFTER_INSTALL_CHOICES = ['reboot', 'poweroff', 'kexec', 'shell', 'seed'] as const
@@ -24,6 +25,15 @@ function isImage(text: string): boolean {
   const [name = '', version, ...more] = text.split('/')
   const isVersion = version === undefined || imageName.test(version)
   return imageName.test(name) && isVersion && more.length === 0
+}
+
+function isTimeLimit(text: string): boolean {
+  try {
+    return parseDuration(text) > 0
+  } catch (error) {
+    if (isSiError(error, 'ERR_SI_USAGE')) return false
+    throw error
+  }
 }
 
 const nonEmpty = z.string().min(1, 'is empty')
@@ -74,6 +84,10 @@ const imageShape = {
   preInstall: listOf(nonEmpty).optional(),
   postInstall: listOf(nonEmpty).optional(),
   onScriptFailure: z.enum(SCRIPT_FAILURE_CHOICES, choice(SCRIPT_FAILURE_CHOICES)).optional(),
+  scriptTimeLimit: z
+    .string()
+    .refine(isTimeLimit, 'is no time: write 90s, 5m, 1h or forever')
+    .optional(),
   afterInstall: z.enum(AFTER_INSTALL_CHOICES, choice(AFTER_INSTALL_CHOICES)).optional(),
   boot: z.enum(BOOT_CHOICES, choice(BOOT_CHOICES)).optional(),
   parameters: orNothing(z.record(parameterName, parameterValue)).optional(),

@@ -42,6 +42,7 @@ export type ErrorCode =
   | 'ERR_SI_TARGET_BUSY'
   | 'ERR_SI_NOT_CONFIRMED'
   | 'ERR_SI_DEPLOY'
+  | 'ERR_SI_SCRIPT'
 
 /** What went wrong, in words for people and a code for programs. */
 export class SiError extends Error {

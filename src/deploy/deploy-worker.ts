@@ -14,6 +14,7 @@ import {
 } from '../image/image.ts'
 import { servePieces } from '../swarm/swarm.ts'
 import { countLoss } from './attribute-loss.ts'
+import { clearChanged } from './clear-changed.ts'
 import { dataChecksum } from './data-checksum.ts'
 import type { NoteLoss } from './entry-metadata.ts'
 import { entryPath } from './entry-table.ts'
@@ -57,6 +58,10 @@ servePieces({
       tree = openTree(payload as OpenTree)
     },
     findLost: (payload) => findLost(payload as DeployTasks['findLost']['payload']),
+    clearChanged: () => {
+      const { root, table } = opened()
+      clearChanged(root, table)
+    },
     createDirectories: () => {
       const { root, table } = opened()
       createDirectories(root, table)

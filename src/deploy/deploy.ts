@@ -2,6 +2,7 @@
 // the swarm. Order: manifest → signature → plan → confirm → prepare → pieces in any order → finish → seed on.
 // Invariant: nothing is written before the signature was checked and the plan confirmed; whatever ends a deployment, nothing stays
 // mounted, and an unfinished target holds a journal from which the same command goes on.
+import { isDeepStrictEqual } from 'node:util'
 import {
   abortedError,
   isSiError,
@@ -23,7 +24,11 @@ import { checkTargetPrograms } from './finish/target-system.ts'
 import { loadTorrent } from './load-torrent.ts'
 import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
 import { layOverride, openOverrides, type OpenedOverrides } from './overrides.ts'
+import { NO_SCRIPTS, parseInterpreter } from './scripts/script.ts'
+import type { ScriptFacts } from './scripts/script-environment.ts'
+import { createScripts, type Scripts } from './scripts/scripts.ts'
 import { showProgress } from './show-progress.ts'
+import { openTargetTree } from './finish/target-tree.ts'
 import type { ImageFacts, PreparedTarget, Target } from './target.ts'
 import { findDevices } from './tree.ts'
 import type { ManifestTables } from './worker-protocol.ts'
@@ -45,6 +50,13 @@ export {
   type NetworkConfiguration,
   type NetworkInterface,
 } from './finish/network-configuration.ts'
+export {
+  parseInterpreter,
+  SCRIPT_TIME_LIMIT_MS,
+  type Script,
+  type ScriptFailureChoice,
+  type ScriptOptions,
+} from './scripts/script.ts'
 export { formatPlan, type DeployPlan, type DirectoryPlan, type DiskPlan } from './plan.ts'
 
 /**
@@ -59,6 +71,8 @@ export async function deploy(
 ): Promise<DeployReport> {
   const startMs = performance.now()
   refuseWithoutRoot(options)
+  const { preInstall, postInstall } = options.scripts ?? NO_SCRIPTS
+  for (const script of [...preInstall, ...postInstall]) parseInterpreter(script)
   throwIfAborted(signal)
   const { progress } = io
   progress.update({ phase: 'reading torrent', doneBytes: 0, totalBytes: undefined })
@@ -101,17 +115,28 @@ export async function deploy(
     const firmware = finish?.firmware ?? 'none'
     target = await openTarget(options, { ...facts, firmware }, signal)
     const over = overrides.names.map((name) => `lay ${name} over it`)
-    await io.confirm({ ...target.plan, finishing: [...over, ...(finish?.steps ?? [])] })
+    const before = preInstall.map(({ name }) => `script ${name}`)
+    const finishing = [...over, ...(finish?.steps ?? [])]
+    await io.confirm({ ...target.plan, before, finishing })
     const { notes } = target.plan
     const signedBy = verdict.signer
-    const summary = { download, tables, startMs, signedBy, notes, ...NOTHING_FINISHED }
+    const scripts = scriptsOf(options, { header, firmware, plan: target.plan }, { io, signal })
+    const summary = { download, tables, startMs, signedBy, notes, scripts, ...NOTHING_FINISHED }
     if (options.dryRun) return createReport(summary)
+    if (preInstall.length > 0) {
+      await scripts.runBefore()
+      const { plan } = target
+      await target.close() // a script may have changed the disks: they are looked at once more
+      target = await openTarget(options, { ...facts, firmware }, signal)
+      if (!isDeepStrictEqual(target.plan, plan)) await io.confirm({ ...target.plan, finishing })
+    }
     progress.update({ phase: 'preparing', doneBytes: 0, totalBytes: undefined })
     const prepared = await target.prepare(signal)
     const report = await fill({
       ...{ prepared, summary, progress, signal, finish, overrides },
       choices: options.finish,
       withoutDevices: options.withoutDevices === true,
+      hasScripts: postInstall.length > 0,
     }).catch((error: unknown) => {
       throw sayHowToGoOn(error, signal)
     })
@@ -130,6 +155,7 @@ interface Summary {
   readonly startMs: number
   readonly signedBy: string | null
   readonly notes: readonly string[]
+  readonly scripts: Scripts
   readonly resumedPieces: number
   readonly finishing: FinishReport['steps']
   readonly leftOut: readonly string[]
@@ -142,6 +168,8 @@ interface FillContext {
   readonly finish: FinishPlan | null
   readonly choices: DeployOptions['finish']
   readonly withoutDevices: boolean
+  /** For the finished system. */
+  readonly hasScripts: boolean
   readonly prepared: PreparedTarget
   readonly summary: Summary
   readonly progress: Progress
@@ -167,7 +195,8 @@ async function fill(context: FillContext): Promise<DeployReport> {
     ...describeLosses(losses),
     ...finished.notes,
   ]
-  const { steps: finishing, leftOut } = finished
+  const { steps: finishing } = finished
+  const leftOut = [...finished.leftOut, ...summary.scripts.failures]
   return createReport({ ...summary, notes, resumedPieces: resumed.pieces, finishing, leftOut })
 }
 
@@ -176,14 +205,30 @@ async function planFinishing(
   { header, table }: ImageFacts,
 ): Promise<FinishPlan | null> {
   const { finish: choices, target } = options
-  if (choices === null) return null
+  const scripts = options.scripts?.postInstall ?? []
+  if (choices === null) {
+    if (scripts.length === 0) return null
+    const message = 'Post-install scripts run in the finished system: --no-finish contradicts them'
+    throw new SiError('ERR_SI_USAGE', message, { hint: 'Leave out one of them' })
+  }
   const machine = readFirmware()
   const plan = planFinish({
-    ...{ choices, imageName: header.name, table, machine },
+    ...{ choices, imageName: header.name, table, machine, scripts },
     target: target.type,
   })
-  if (target.type === 'disk' && plan.steps.length > 0) await checkTargetPrograms()
+  const isSystem = target.type === 'disk' && plan.steps.length > 0
+  if (isSystem || scripts.length > 0) await checkTargetPrograms()
   return plan
+}
+
+function scriptsOf(
+  { scripts = NO_SCRIPTS, finish }: DeployOptions,
+  facts: Omit<ScriptFacts, 'hostName'>,
+  { io, signal }: { readonly io: DeployIo; readonly signal: AbortSignal },
+): Scripts {
+  const { progress, shell } = io
+  const hostName = finish?.hostName ?? null
+  return createScripts(scripts, { facts: { ...facts, hostName }, progress, shell, signal })
 }
 
 async function finishMachine(context: FillContext): Promise<FinishReport> {
@@ -194,7 +239,11 @@ async function finishMachine(context: FillContext): Promise<FinishReport> {
   const { firmware } = finish
   const { initramfs, hostName, network } = choices
   const identity = { hostName, network }
-  const options = { directory, storage, header, firmware, initramfs, identity }
+  const { scripts } = summary
+  const tree = openTargetTree(directory)
+  if (tree.isDirectory('etc')) await scripts.keepLogs(tree)
+  const runScripts = context.hasScripts ? scripts.runAfter : null
+  const options = { directory, storage, header, firmware, initramfs, identity, runScripts }
   return await finishTarget(options, progress, signal)
 }
 
@@ -208,7 +257,7 @@ function createReport(summary: Summary): DeployReport {
   return {
     ...{ image: { name, version }, durationMs, contentBytes, packBytes, fileCount: entryCount },
     ...{ fromServerBytes, fromPeersBytes, wastedBytes, badPieces, resumedPieces, signedBy, notes },
-    ...{ finishing, leftOut },
+    ...{ finishing, leftOut, scripts: summary.scripts.reports },
   }
 }
 

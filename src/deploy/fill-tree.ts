@@ -62,6 +62,7 @@ export async function writeTree(
       },
     })
     const { pieceLengthBytes } = manifest.header
+    if (!journal.isNew) await download.runTask('clearChanged', null)
     const resumed = await checkRecorded({ download, journal, pieceLengthBytes, progress, signal })
     await download.runTask('createDirectories', null)
     await writePieces(options, recorder)

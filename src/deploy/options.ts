@@ -5,6 +5,8 @@ import type { FinishChoices } from './finish/finish-plan.ts'
 import type { FinishReport } from './finish/finish.ts'
 import type { PeerSecurity } from '../swarm/swarm.ts'
 import type { DeployPlan } from './plan.ts'
+import type { ScriptOptions } from './scripts/script.ts'
+import type { ScriptReport } from './scripts/scripts.ts'
 
 export interface DeployOptions {
   /** Path or http URL. */
@@ -38,6 +40,8 @@ export interface DeployOptions {
   readonly withoutDevices?: boolean
   /** How the tree becomes a machine of its own; null: it stays as it is in the image. */
   readonly finish: FinishChoices | null
+  /** Run as root on both sides of the installation; left out: none. */
+  readonly scripts?: ScriptOptions
   /** Plan, and stop before anything is written. */
   readonly dryRun: boolean
   /** Worker threads, at least 1. */
@@ -76,6 +80,8 @@ export interface DeployIo {
   readonly progress: Progress
   /** Called with the plan before anything is written, on a dry run too; throws to refuse it. */
   confirm(plan: DeployPlan): Promise<void>
+  /** Opens a shell where a script failed, and settles with its exit status; left out: nobody is there to use one. */
+  readonly shell?: ((reason: string) => Promise<number>) | undefined
   /** Called when the tree is complete and on the disk, before seeding on. */
   onComplete?(report: DeployReport): void
 }
@@ -98,6 +104,7 @@ export interface DeployReport {
   readonly signedBy: string | null
   readonly notes: readonly string[]
   readonly finishing: FinishReport['steps']
+  readonly scripts: readonly ScriptReport[]
   /** What the machine needs or was asked for, and does not have; empty as a rule. */
   readonly leftOut: readonly string[]
 }

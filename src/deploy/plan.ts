@@ -20,6 +20,8 @@ export interface DirectoryPlan {
   readonly freeBytes: number
   readonly resumes: boolean
   readonly notes: readonly string[]
+  /** What is done before anything is written. */
+  readonly before?: readonly string[]
   /** What is done when the tree is complete. */
   readonly finishing?: readonly string[]
 }
@@ -33,10 +35,11 @@ export function formatPlan(plan: DeployPlan): string {
     `Image ${name} ${version}: ${entryCount} entries, ${formatSize(contentBytes)} of data`,
   ]
   if (plan.resumes) lines.push('An interrupted deployment of this image goes on; nothing is erased')
+  const { before = [], finishing = [] } = plan
+  if (before.length > 0) lines.push('First:', ...before.map((step) => `  ${step}`))
   if (plan.kind === 'root') {
     lines.push(`Fill ${plan.directory} (${formatSize(plan.freeBytes)} free)`)
   } else lines.push(...formatDiskPlan(plan))
-  const { finishing = [] } = plan
   if (finishing.length > 0) lines.push('Then:', ...finishing.map((step) => `  ${step}`))
   return [...lines, ...plan.notes.map((note) => `Note: ${note}`)].join('\n')
 }

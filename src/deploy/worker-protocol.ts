@@ -56,6 +56,8 @@ export interface DeployTasks {
     readonly payload: readonly (readonly [number, number])[]
     readonly result: readonly number[]
   }
+  /** Takes away what is of another kind than the image has it, on a target that was finished in part. */
+  readonly clearChanged: { readonly payload: null; readonly result: void }
   readonly createDirectories: { readonly payload: null; readonly result: void }
   readonly finishTree: { readonly payload: null; readonly result: void }
   readonly finishRoot: { readonly payload: null; readonly result: void }

@@ -111,7 +111,8 @@ export function programFailed(
   )
 }
 
-function startFailed(program: string, error: Error): SiError {
+/** The error for a program that did not start. */
+export function startFailed(program: string, error: Error): SiError {
   if (errnoOf(error) !== 'ENOENT') {
     return new SiError('ERR_SI_PROGRAM_FAILED', `Cannot start ${program}: ${error.message}`, {
       cause: error,
@@ -132,6 +133,7 @@ const SIGNAL_NUMBERS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
   SIGTERM: 15,
 }
 
-function signalNumber(signal: NodeJS.Signals | null): number {
+/** 0 for none, and for signals that end no program. */
+export function signalNumber(signal: NodeJS.Signals | null): number {
   return signal === null ? 0 : (SIGNAL_NUMBERS[signal] ?? 0)
 }

@@ -123,6 +123,8 @@ export interface DiskPlan {
   readonly layers: readonly PlannedLayer[]
   readonly fileSystems: readonly PlannedFileSystem[]
   readonly notes: readonly string[]
+  /** What is done before anything is written. */
+  readonly before?: readonly string[]
   /** What is done when the tree is complete. */
   readonly finishing?: readonly string[]
 }

@@ -9,6 +9,8 @@ import {
   type ImageFeatures,
 } from './image-features.ts'
 import type { NetworkConfiguration } from './network-configuration.ts'
+import type { Script } from '../scripts/script.ts'
+import { SiError } from '../../core/core.ts'
 
 /** What people may choose. */
 export interface FinishChoices {
@@ -37,14 +39,18 @@ export interface FinishFacts {
   readonly target: 'disk' | 'root'
   /** Firmware of this machine. */
   readonly machine: 'bios' | 'uefi'
+  /** Scripts that are to run in the finished system. */
+  readonly scripts: readonly Script[]
 }
 
-/** Throws ERR_SI_TARGET_UNSUITABLE when the image cannot boot by the firmware that is wanted. */
+/** Throws ERR_SI_TARGET_UNSUITABLE when the image cannot boot by the firmware that is wanted, or run scripts. */
 export function planFinish(facts: FinishFacts): FinishPlan {
   const { choices, imageName, machine } = facts
   const features = featuresOf(facts.table)
   const identity = describeIdentity(choices, features)
-  if (facts.target === 'root') return { firmware: 'none', steps: identity }
+  const scripts = facts.scripts.map(({ name }) => `script ${name}`)
+  if (scripts.length > 0 && !features.isSystem) throw noSystem(imageName)
+  if (facts.target === 'root') return { firmware: 'none', steps: [...identity, ...scripts] }
   if (!features.isSystem) return { firmware: 'none', steps: [] }
   const firmware = chooseFirmware({ choice: choices.firmware, machine, imageName, features })
   const initramfs = INITRAMFS_WORDS[choices.initramfs]
@@ -57,8 +63,16 @@ export function planFinish(facts: FinishFacts): FinishPlan {
     features.hasSshServer ? 'new machine id and ssh host keys' : 'new machine id',
     ...(features.initramfsMaker === null ? [] : [`initramfs: ${initramfs}`]),
     `boot loader: ${describeBootLoader(firmware, features)}`,
+    ...scripts,
   ]
   return { firmware, steps }
+}
+
+function noSystem(imageName: string): SiError {
+  const message = `Cannot run post-install scripts in image "${imageName}": it has no /etc, so it is no system`
+  return new SiError('ERR_SI_TARGET_UNSUITABLE', message, {
+    hint: 'Leave them out, and work on the tree when it is deployed',
+  })
 }
 
 /** Which of FEATURE_PATHS the image has; symlinked folders, such as /sbin, are looked up under both names. */

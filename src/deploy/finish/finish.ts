@@ -1,5 +1,5 @@
 // The door of finishing: a deployed tree becomes a machine of its own that boots. Order: tables of storage, host name and
-// network, identity, ssh host keys, initramfs, boot loader, labels. Invariant: every step can be repeated, for a deployment
+// network, identity, ssh host keys, initramfs, boot loader, scripts, labels. Invariant: every step can be repeated, for a deployment
 // that is interrupted here goes on from its journal; nothing is changed outside of the target.
 import { throwIfAborted, type Progress } from '../../core/core.ts'
 import type { ManifestHeader } from '../../image/image.ts'
@@ -32,6 +32,13 @@ export interface FinishOptions {
     readonly hostName: string | null
     readonly network: NetworkConfiguration | null
   }
+  /** The administrator's scripts, run in the system when all but labels is done; null: there are none. */
+  readonly runScripts: ((place: TargetPlace) => Promise<void>) | null
+}
+
+export interface TargetPlace {
+  readonly tree: TargetTree
+  readonly system: TargetSystem
 }
 
 export interface FinishReport {
@@ -59,7 +66,7 @@ export async function finishTarget(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<FinishReport> {
-  const { storage, identity, directory } = options
+  const { storage, identity, directory, runScripts } = options
   const tree = openTargetTree(directory)
   const features = findFeatures((path) => tree.exists(path))
   const [notes, leftOut, steps]: [string[], string[], FinishReport['steps'][number][]] = [
@@ -67,7 +74,9 @@ export async function finishTarget(
     [],
     [],
   ]
-  const isAsked = storage !== null || identity.hostName !== null || identity.network !== null
+  const isAsked = [storage, identity.hostName, identity.network, runScripts].some(
+    (wish) => wish !== null,
+  )
   if (!isAsked) return { steps, notes, leftOut }
   if (!features.isSystem) {
     notes.push('the image has no /etc: it is left as it is, without identity and boot loader')
@@ -75,7 +84,7 @@ export async function finishTarget(
   }
   const system = await openTargetSystem(tree, storage, signal)
   const finishing = { options, storage, tree, system, features, notes, leftOut }
-  for (const [name, act] of storage === null ? IDENTITY_STEPS : ALL_STEPS) {
+  for (const [name, act] of storage === null ? DIRECTORY_STEPS : DISK_STEPS) {
     throwIfAborted(signal)
     progress.update({ phase: 'finishing', doneBytes: 0, totalBytes: undefined, detail: name })
     const startMs = performance.now()
@@ -90,13 +99,21 @@ const IDENTITY_STEPS: readonly Step[] = [
   ['network', configureNetwork],
 ]
 
-const ALL_STEPS: readonly Step[] = [
+const SCRIPT_STEP: Step = [
+  'scripts',
+  async ({ options, tree, system }) => await options.runScripts?.({ tree, system }),
+]
+
+const DIRECTORY_STEPS: readonly Step[] = [...IDENTITY_STEPS, SCRIPT_STEP]
+
+const DISK_STEPS: readonly Step[] = [
   ['fstab', ({ tree, storage }) => writeStorageTables(tree, storage)],
   ...IDENTITY_STEPS,
   ['identity', ({ tree }) => renewIdentity(tree)],
   ['ssh host keys', renewKeys],
   ['initramfs', renewInitramfs],
   ['boot loader', makeBootable],
+  SCRIPT_STEP,
   ['SELinux labels', label],
 ]
 

@@ -6,7 +6,10 @@ import {
   hasProgram,
   readDeviceNodes,
   run,
+  runGroup,
   type DeviceNode,
+  type GroupEnd,
+  type GroupOptions,
   type RunResult,
 } from '../../host/host.ts'
 import { SiError } from '../../core/core.ts'
@@ -16,6 +19,14 @@ import type { TargetTree } from './target-tree.ts'
 export interface TargetSystem {
   /** Runs a program of the target, as run() does. Throws ERR_SI_PROGRAM_FAILED, ERR_SI_ABORTED. */
   run(program: string, args: readonly string[], options?: TargetRunOptions): Promise<RunResult>
+  /**
+   * Runs a command of somebody else, as runGroup() does, and says in its output what it left running. `folder` of this
+   * machine is seen there at `at`.
+   */
+  runForeign(
+    command: readonly string[],
+    options: GroupOptions & { readonly folder: string; readonly at: string },
+  ): Promise<GroupEnd>
 }
 
 export interface TargetRunOptions {
@@ -27,10 +38,10 @@ export interface TargetRunOptions {
 }
 
 /**
- * Arguments: root, lines for /dev, pairs of device and mount point up to `--`, then the command. /run is empty but for
- * what LVM and mdadm keep there, so that nobody talks to this machine's udev or systemd.
+ * Arguments: root, lines for /dev, pairs of device (or --bind=FOLDER) and mount point up to `--`, then the command.
+ * /run is empty but for what LVM and mdadm keep there, so that nobody talks to this machine's udev or systemd.
  */
-const ENTER = `
+const PREPARE = `
 root=$1 nodes=$2; shift 2
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
@@ -59,11 +70,27 @@ done
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 while [ "$1" != -- ]; do
   mkdir -p "$root$2"
-  mount "$1" "$root$2"
+  case $1 in
+    --bind=*) mount --bind "\${1#--bind=}" "$root$2" ;;
+    *) mount "$1" "$root$2" ;;
+  esac
   shift 2
 done
 shift
-exec chroot "$root" "$@"
+`
+
+const ENTER = `${PREPARE}exec chroot "$root" "$@"`
+
+/** The first process waits, so that it sees whom the command leaves behind; they end with it. */
+const ENTER_AND_LOOK = `${PREPARE}
+chroot "$root" "$@" && status=0 || status=$?
+left=
+for process in "$root"/proc/[0-9]*; do
+  if [ "$process" = "$root/proc/1" ] || [ ! -e "$process/exe" ]; then continue; fi
+  if read -r name <"$process/comm"; then left="$left $name"; fi
+done
+if [ -n "$left" ]; then echo "still running, and ended:$left"; fi
+exit $status
 `
 
 /** Nodes that programs expect in every /dev. */
@@ -101,18 +128,30 @@ export async function openTargetSystem(
   for (const name of ['proc', 'sys', 'dev', 'run', 'tmp']) await makeMountPoint(tree, name)
   const nodes = storage === null ? [] : await describeNodes(storage)
   const lines = [...PLAIN_NODES, ...nodes].join('\n')
+  const enter = (script: string, pairs: readonly string[], command: readonly string[]) => {
+    const inside = ['sh', '-euc', script, 'si-target', tree.root, lines, ...pairs, '--']
+    return [...APART, ...inside, 'env', '-i', ...command]
+  }
   return {
     run(program, args, { env = {}, input = '', okExitCodes = [0], mounts = [] } = {}) {
-      const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-      const command = ['env', '-i', ...ENVIRONMENT, ...DEFAULTS, ...variables, program, ...args]
+      const variables = [...ENVIRONMENT, ...DEFAULTS, ...variablesOf(env)]
       const pairs = mounts.flatMap(({ device, at }) => [device, at])
-      const enter = ['sh', '-euc', ENTER, 'si-target', tree.root, lines, ...pairs, '--', ...command]
-      const apart = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child']
       // unshare blocks SIGTERM while it waits; when it is killed, so is all that it started.
       const how = { signal, input, okExitCodes, killWith: 'SIGKILL' } as const
-      return run('unshare', [...apart, ...enter], how)
+      return run('unshare', enter(ENTER, pairs, [...variables, program, ...args]), how)
+    },
+    runForeign(command, { folder, at, env, ...options }) {
+      const inside = [...variablesOf(env), ...command]
+      const args = enter(ENTER_AND_LOOK, [`--bind=${folder}`, at], inside)
+      return runGroup('unshare', args, { ...options, env: { PATH: process.env['PATH'] ?? '' } })
     },
   }
+}
+
+const APART = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child']
+
+function variablesOf(env: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(env).map(([name, value]) => `${name}=${value}`)
 }
 
 async function makeMountPoint(tree: TargetTree, name: string): Promise<void> {

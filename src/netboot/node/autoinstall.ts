@@ -17,6 +17,7 @@ import {
   askForTime,
   createReporter,
   ServerUnreachable,
+  type Orders,
   type Reporter,
 } from './server-client.ts'
 
@@ -31,8 +32,8 @@ export interface AutoinstallOptions {
 
 export interface AutoinstallIo {
   readonly progress: Progress
-  /** A shell for a person, as si.break asks for; settles when it has ended. */
-  shell(reason: string): Promise<void>
+  /** A shell for a person, as si.break asks for; settles with its exit status when it has ended. */
+  shell(reason: string): Promise<number>
   /** Called as soon as the parameters are known. */
   onParameters(parameters: NodeParameters): Promise<void>
   /** Called as soon as it is known who this machine is, so that its console can be sent to the server. */
@@ -69,7 +70,8 @@ export async function autoinstall(
   await setClock(parameters.server, options.madeMs, { say, signal })
   await step('configuration')
   const trust = await options.trust(parameters)
-  const orders = await ordersOf(parameters, network, { trust, say, signal })
+  const found = await ordersOf(parameters, network, { trust, say, signal })
+  const orders = found?.orders
   if (orders !== undefined) {
     parameters = await learn({ ...sources, server: orders.parameters })
   }
@@ -78,7 +80,10 @@ export async function autoinstall(
   await step('install')
   const after = parameters.after ?? orders?.afterInstall ?? 'reboot'
   const { progress } = io
-  const how = { parameters, orders, after, trust, threads: options.threads, progress, reporter }
+  const { threads } = options
+  const ordersSigner = found?.signer ?? null
+  const shell = (reason: string) => io.shell(reason)
+  const how = { parameters, orders, ordersSigner, after, trust, threads, progress, reporter, shell }
   const report = await install(how, signal)
   await step('finish')
   return { report, after }
@@ -106,7 +111,7 @@ async function ordersOf(
   { server, host }: NodeParameters,
   network: NetworkFacts,
   { trust, say, signal }: Waiting & { readonly trust: Trust },
-): Promise<NodeAnswer | undefined> {
+): Promise<Orders | undefined> {
   if (server === undefined) return undefined
   const name = host ?? network.hostName
   const identity = { mac: network.card.mac, uuid: await readMachineUuid(), name }
@@ -120,7 +125,7 @@ async function ordersOf(
       ? `${server} has no orders for ${identity.mac}`
       : `${server} says that this is ${orders.host}, which gets ${orders.image}`,
   )
-  return orders
+  return found
 }
 
 function hostOf(

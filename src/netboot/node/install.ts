@@ -22,11 +22,15 @@ import type { Reporter } from './server-client.ts'
 export interface Installation {
   readonly parameters: NodeParameters
   readonly orders: NodeAnswer | undefined
+  /** Who signed the orders; null: nobody. */
+  readonly ordersSigner: string | null
   readonly after: After
   readonly trust: Trust
   readonly threads: number
   readonly progress: Progress
   readonly reporter: Reporter
+  /** For a person at the console, where a script failed; settles with its exit status. */
+  readonly shell: (reason: string) => Promise<number>
 }
 
 /** A torrent that cannot be had now may come when its server does. */
@@ -36,8 +40,8 @@ export async function install(
   installation: Installation,
   signal: AbortSignal,
 ): Promise<DeployReport> {
-  const { orders, progress, reporter } = installation
-  refuseUnknownOrders(orders)
+  const { progress, reporter, shell } = installation
+  refuseUnsignedScripts(installation)
   const target = await targetOf(installation)
   const torrent = torrentOf(installation)
   const options = toDeployOptions(installation, { torrent, target })
@@ -48,15 +52,14 @@ export async function install(
       options,
       {
         progress: reportingProgress(progress, reporter),
+        shell,
         confirm: async (plan) => formatPlan(plan).split('\n').forEach(say),
         onComplete: (report) => {
-          report.notes.forEach(say)
+          const { leftOut, notes } = report
+          ;[...notes, ...leftOut].forEach(say)
           const { name, version } = report.image
-          void reporter.report({
-            phase: 'done',
-            percent: 100,
-            message: `${name}/${version} installed`,
-          })
+          const message = [`${name}/${version} installed`, ...leftOut].join('; ')
+          void reporter.report({ phase: 'done', percent: 100, message })
         },
       },
       signal,
@@ -64,15 +67,31 @@ export async function install(
   return untilItWorks(run, { isTransient, say, signal })
 }
 
-/** An order that would not be followed must not look as if it had been. */
-function refuseUnknownOrders(orders: NodeAnswer | undefined): void {
+/** Images of one's own choice may go unsigned; what runs as root by order of the network may not. */
+function refuseUnsignedScripts({ orders, ordersSigner }: Installation): void {
   const { preInstall = [], postInstall = [] } = orders ?? {}
-  if (preInstall.length + postInstall.length === 0) return
+  if (preInstall.length + postInstall.length === 0 || ordersSigner !== null) return
   throw new SiError(
-    'ERR_SI_CONFIGURATION',
-    `The server orders scripts for ${orders?.host ?? ''}: this program cannot run them`,
-    { hint: 'Take them out of cluster.yaml, or make the boot files anew by a newer SwarmImager' },
+    'ERR_SI_UNTRUSTED',
+    `The server orders scripts for ${orders?.host ?? ''}, and nobody signed that`,
+    { hint: 'Let the server sign (si-server init), or take the scripts out of cluster.yaml' },
   )
+}
+
+function scriptsOf(
+  orders: NodeAnswer | undefined,
+  { server = '' }: NodeParameters,
+): Pick<DeployOptions, 'scripts'> {
+  if (orders === undefined) return {}
+  const { preInstall, postInstall, onScriptFailure, scriptTimeLimitMs, groups } = orders
+  const own = Object.entries(orders.parameters).filter(([name]) => !name.startsWith('si.'))
+  return {
+    scripts: {
+      ...{ preInstall, postInstall, groups, server, onFailure: onScriptFailure },
+      timeLimitMs: scriptTimeLimitMs ?? Infinity,
+      parameters: Object.fromEntries(own),
+    },
+  }
 }
 
 /** The overrides of the server, with where it serves them; each has to be the one that was ordered. */
@@ -127,6 +146,7 @@ function toDeployOptions(
     ...{ torrent, target, trust, threads, lanes: 1 },
     expect: image === undefined ? undefined : toExpectation(image),
     overrides: overridesOf(orders),
+    ...scriptsOf(orders, parameters),
     trackers: parameters.tracker,
     peers: parameters.peer,
     webSeeds: parameters['web-seed'],

@@ -1,7 +1,13 @@
 // What a node says to si-server and asks of it. Invariant: reports and log are a courtesy: a server that does not take
 // them holds up no installation; what could not be sent is sent with the next.
 import { randomBytes } from 'node:crypto'
-import { openAnswer, SIGNATURE_HEADER, type NodeAnswer } from '../../cluster/cluster.ts'
+import {
+  MAX_ERROR_CHARACTERS,
+  MAX_MESSAGE_CHARACTERS,
+  openAnswer,
+  SIGNATURE_HEADER,
+  type NodeAnswer,
+} from '../../cluster/cluster.ts'
 import { messageOf, SiError, throwIfAborted } from '../../core/core.ts'
 import type { Trust } from '../../pki/pki.ts'
 
@@ -25,6 +31,13 @@ const KEPT_LOG_CHARACTERS = 256 * 1024
 /** The server cannot be reached, or not now: waiting may help. */
 export class ServerUnreachable extends Error {}
 
+export interface Orders {
+  readonly orders: NodeAnswer
+  /** Name of who signed them; null: nobody. */
+  readonly signer: string | null
+  readonly notes: readonly string[]
+}
+
 /**
  * What the server says this node is to do; undefined: it does not know the node. What it says is believed only as
  * far as signers are trusted: it decides which disk is erased. Throws ERR_SI_UNTRUSTED, ERR_SI_CONFIGURATION.
@@ -33,7 +46,7 @@ export async function askForOrders(
   server: string,
   identity: NodeIdentity,
   how: { readonly trust: Trust; readonly signal: AbortSignal },
-): Promise<{ readonly orders: NodeAnswer; readonly notes: readonly string[] } | undefined> {
+): Promise<Orders | undefined> {
   const url = new URL(`${server}/v1/node`)
   const nonce = randomBytes(16).toString('hex')
   for (const [key, value] of Object.entries({ ...identity, nonce })) {
@@ -50,7 +63,7 @@ export async function askForOrders(
   }
   const signature = response.headers.get(SIGNATURE_HEADER) ?? undefined
   const { answer, verdict } = await openAnswer({ body, signature, nonce }, how.trust)
-  return { orders: answer, notes: verdict.notes }
+  return { orders: answer, ...verdict }
 }
 
 /** Throws ServerUnreachable when there is no answer, or one that says "later" (5xx). */
@@ -87,6 +100,14 @@ export interface Reporter {
   flush(): Promise<void>
 }
 
+/** A report that is too long would be refused, and its news be lost. */
+function shortened({ message, error, ...report }: Report): Report {
+  return {
+    ...{ ...report, message: message.slice(0, MAX_MESSAGE_CHARACTERS) },
+    ...(error === undefined ? {} : { error: error.slice(0, MAX_ERROR_CHARACTERS) }),
+  }
+}
+
 const LOG_INTERVAL_MS = 2000
 
 /** Reports of a host; without a server or a name nothing is sent. */
@@ -114,7 +135,7 @@ export function createReporter(
   return {
     async report(report) {
       if (isSilent) return
-      const init = { method: 'POST', body: JSON.stringify(report) }
+      const init = { method: 'POST', body: JSON.stringify(shortened(report)) }
       const headers = { 'content-type': 'application/json' }
       await request(url('report'), { ...init, headers }, signal).catch(() => {})
     },

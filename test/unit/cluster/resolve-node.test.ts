@@ -9,8 +9,9 @@ import { isSiError, SiError } from '../../../src/core/core.ts'
 let folder = ''
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cluster-'))
-  for (const name of ['a.sh', 'b.sh', 'disk.yaml'])
+  for (const name of ['a.sh', 'b.sh', 'c.sh', 'disk.yaml'])
     await writeFile(join(folder, name), `# ${name}\n`)
+  await writeFile(join(folder, 'dos.sh'), '#!/bin/sh\r\n')
 })
 after(() => rm(folder, { recursive: true }))
 
@@ -37,12 +38,12 @@ defaults:
   preInstall: a.sh
   parameters: { a: global, b: global, c: global, d: global }
 images:
-  base: { overrides: base, parameters: { b: image, c: image, d: image } }
+  base: { overrides: base, preInstall: b.sh, parameters: { b: image, c: image, d: image } }
 groups:
   inner: { hosts: n1, overrides: inner, parameters: { d: inner }, layout: disk.yaml }
-  outer: { groups: inner, overrides: outer, parameters: { c: group, d: outer }, postInstall: b.sh }
+  outer: { groups: inner, overrides: outer, parameters: { c: group, d: outer }, postInstall: b.sh, preInstall: c.sh }
 hosts:
-  n1: { overrides: [own, all], parameters: { d: host }, onScriptFailure: shell }
+  n1: { overrides: [own, all], parameters: { d: host }, onScriptFailure: shell, preInstall: a.sh }
   n2: { image: other/7 }
 `
 
@@ -54,10 +55,15 @@ test('resolveNode() lays settings over each other: global, image, groups from th
     node.overrides,
     ['base', 'outer', 'inner', 'own', 'all'].map((name) => `override-${name}`),
   )
-  assert.deepEqual(node.preInstall, [{ name: 'a.sh', text: '# a.sh\n' }])
+  const preInstall = ['b.sh', 'c.sh', 'a.sh'] // what two levels name is done once, in the later place
+  assert.deepEqual(
+    node.preInstall,
+    preInstall.map((name) => ({ name, text: `# ${name}\n` })),
+  )
   assert.deepEqual(node.postInstall, [{ name: 'b.sh', text: '# b.sh\n' }])
   assert.equal(node.layout, '# disk.yaml\n')
   assert.equal(node.onScriptFailure, 'shell')
+  assert.equal(node.scriptTimeLimitMs, 15 * 60_000)
   assert.equal(node.boot, 'install')
   assert.deepEqual(nodeConfigurationSchema.parse(node), node)
 })
@@ -192,6 +198,16 @@ for (const [what, text, fault] of [
     'another word than the choices',
     'defaults:\n  boot: disk\n',
     /^line 2: boot: must be one of install, local/,
+  ],
+  [
+    'a time limit that is none',
+    'defaults:\n  scriptTimeLimit: soon\n',
+    /^line 2: scriptTimeLimit: is no time: write 90s, 5m, 1h or forever/,
+  ],
+  [
+    'a script of DOS',
+    'hosts:\n  a:\n    preInstall: dos.sh\n',
+    /^line 3: Cannot run script dos.sh: its lines end as those of DOS/,
   ],
   ['an image for an image', 'images:\n  a:\n    image: b\n', /^line 3: unknown key "image"/],
 ] as const) {
