@@ -1,7 +1,7 @@
 // si-netboot: what a network boot does with a machine, installation or start from its own disk.
 import { join } from 'node:path'
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import type { BootChoice, Cluster, NodeStore } from '../cluster/cluster.ts'
+import type { BootChoice, Cluster, KeptReport, NodeStore } from '../cluster/cluster.ts'
 import { jsonOption, repositoryOption } from './arguments.ts'
 import { clusterOption, selectHosts } from './cluster-arguments.ts'
 import { createCommand } from './command.ts'
@@ -110,9 +110,19 @@ async function show(
     const table = rows.map(({ host, boot, report }) => [
       host,
       boot,
-      report === null ? '-' : (report.error ?? `${report.phase} ${report.message}`.trim()),
+      report === null ? '-' : summaryOf(report),
       report?.receivedAt.slice(0, 19).replace('T', ' ') ?? '-',
     ])
     io.stdout.write(formatTable([['HOST', 'BOOT', 'LAST REPORT', 'AT (UTC)'], ...table]))
+    for (const { host, report } of rows) {
+      if (report?.error === undefined) continue
+      io.stdout.write(`\n${host}: ${report.error}\n`)
+      if (report.hint !== undefined) io.stdout.write(`  ${report.hint}\n`)
+    }
   }
+}
+
+/** What failed needs more room than a table has. */
+function summaryOf({ phase, message, error, code }: KeptReport): string {
+  return error === undefined ? `${phase} ${message}`.trim() : `${phase} ${code ?? ''}`.trim()
 }

@@ -21,6 +21,7 @@ export { importClusterXml, type Imported } from './import-xml.ts'
 export { openClusterSource, type ClusterSource } from './cluster-source.ts'
 export {
   DONE_PHASE,
+  FAILED_PHASE,
   isDone,
   MAX_ERROR_CHARACTERS,
   MAX_MESSAGE_CHARACTERS,

@@ -4,6 +4,8 @@ import * as z from 'zod'
 
 /** The phase of the last report of an installation that succeeded; without `error`. */
 export const DONE_PHASE = 'done'
+/** The phase of one of an installation that stopped. */
+export const FAILED_PHASE = 'failed'
 
 /** Of what people read; longer reports are refused. */
 export const MAX_MESSAGE_CHARACTERS = 2000
@@ -18,6 +20,13 @@ export const reportSchema = z.strictObject({
   message: z.string().max(MAX_MESSAGE_CHARACTERS).default(''),
   /** Why the installation stopped. */
   error: z.string().max(MAX_ERROR_CHARACTERS).optional(),
+  /** Of the error, for programs: `ERR_SI_TARGET_FULL` … */
+  code: z
+    .string()
+    .regex(/^ERR_SI_[A-Z_]{1,40}$/)
+    .optional(),
+  /** What to do about it. */
+  hint: z.string().max(MAX_MESSAGE_CHARACTERS).optional(),
   /** Appended to the log. */
   log: z.string().max(65_536).optional(),
 })

@@ -5,12 +5,14 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import {
   DONE_PHASE,
+  FAILED_PHASE,
   nodeAnswerSchema,
   openAnswer,
   openClusterSource,
   openNodeStore,
   SIGNATURE_HEADER,
 } from '../../src/cluster/cluster.ts'
+import { run } from '../../src/host/host.ts'
 import { loadSigner, loadTrust, type Identity } from '../../src/pki/pki.ts'
 import { silentLog, startServer, type ServerOptions } from '../../src/server/server.ts'
 import { makeCertificates, UNSIGNED } from '../lab/certificates.ts'
@@ -173,6 +175,34 @@ test(
     const { receivedAt, ...report } = nodes[1]?.['report'] as Record<string, unknown>
     assert.deepEqual(report, { phase: 'writing', percent: 40, message: 'half' })
     assert.match(String(receivedAt), /^\d{4}-\d\d-\d\dT/)
+  }),
+)
+
+test(
+  'a report of a failure keeps code, cause and remedy, and si-netboot shows them',
+  { skip },
+  inScope(async (scope, t) => {
+    const { post, json, directory } = await serve(scope, t)
+    const error = 'Cannot deploy image "web" to /dev/sda: it is too small'
+    const hint = 'Deploy to a larger disk'
+    const code = 'ERR_SI_TARGET_FULL'
+    const sent = { phase: FAILED_PHASE, percent: null, message: error, error, code, hint }
+    assert.equal((await post('/v1/nodes/n1/report', sent)).status, 204)
+    const { report } = await json('/v1/nodes/n1')
+    const { receivedAt, ...kept } = report as Record<string, unknown>
+    assert.deepEqual(kept, sent)
+    const si = join(import.meta.dirname, '../../src/cli/si')
+    const where = [
+      '--cluster',
+      join(directory, 'cluster.yaml'),
+      '--nodes',
+      join(directory, 'nodes'),
+    ]
+    const { stdout } = await run(si, ['netboot', 'n1', ...where])
+    const at = String(receivedAt).slice(0, 19).replace('T', ' ')
+    assert.match(stdout, new RegExp(`^n1 +install +failed ${code} +${at}$`, 'm'))
+    assert.ok(stdout.endsWith(`\nn1: ${error}\n  ${hint}\n`), stdout)
+    assert.equal((await post('/v1/nodes/n1/report', { phase: 'x', code: 'what' })).status, 400)
   }),
 )
 
