@@ -21,6 +21,9 @@ export async function selectHosts(
   const members = cluster.groups.members.get(text.slice(1))
   if (members !== undefined) return [...members]
   throw new SiError('ERR_SI_NODE_UNKNOWN', `${cluster.file} has no group "${text.slice(1)}"`, {
-    hint: `Its groups are: ${cluster.groups.order.join(', ')}`,
+    hint:
+      cluster.groups.order.length === 0
+        ? 'Write it below groups, or name hosts'
+        : `Name one of its groups: ${cluster.groups.order.join(', ')}`,
   })
 }

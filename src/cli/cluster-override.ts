@@ -1,7 +1,7 @@
 // si-cluster override: a directory becomes an override, an image that is laid over others.
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { formatSize } from '../core/core.ts'
+import { exists, formatSize, SiError } from '../core/core.ts'
 import { repositoryOption } from './arguments.ts'
 import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
@@ -58,6 +58,11 @@ async function runOverride(
   const imageName = parseImageName(OVERRIDE_PREFIX + parseImageName(name))
   const repository = await openRepository(flags.repository)
   const tree = directory ?? join(repository.directory, 'overrides', name)
+  if (!(await exists(tree))) {
+    throw new SiError('ERR_SI_CAPTURE', `There is no folder ${tree} to make an override of`, {
+      hint: 'Make it, with files as they are to lie below /, or name another folder',
+    })
+  }
   const run = { command: 'si-cluster', flags, io }
   const report = await runWriting(run, (writing, progress) =>
     capture(

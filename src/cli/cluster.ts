@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { Option, type Command } from 'commander'
 import type { Cluster, NodeConfiguration } from '../cluster/cluster.ts'
-import { messageOf, SiError } from '../core/core.ts'
-import { jsonOption } from './arguments.ts'
+import { exists, formatDuration, isSiError, messageOf, SiError } from '../core/core.ts'
+import { jsonOption, repositoryOption } from './arguments.ts'
 import { clusterOption, selectHosts } from './cluster-arguments.ts'
 import { createOverride } from './cluster-override.ts'
 import { createCommand, type Outcome } from './command.ts'
@@ -13,6 +13,10 @@ import { formatTable } from './table.ts'
 interface ClusterFlags {
   readonly cluster: string
   readonly json?: true
+}
+
+interface CheckFlags extends ClusterFlags {
+  readonly repository: string
 }
 
 interface ExportFlags extends ClusterFlags {
@@ -44,8 +48,9 @@ export function createClusterCommand(io: Io, outcome: Outcome): Command {
 
 function createCheck(io: Io): Command {
   return partCommand('check', 'Read cluster.yaml and name its faults', 'si-cluster check')
+    .addOption(repositoryOption())
     .addOption(jsonOption())
-    .action((flags: ClusterFlags) => runCheck(flags, io))
+    .action((flags: CheckFlags) => runCheck(flags, io))
 }
 
 function createShow(io: Io): Command {
@@ -86,17 +91,19 @@ function partCommand(name: string, summary: string, example: string): Command {
   return createCommand(description).addOption(clusterOption())
 }
 
-async function runCheck(flags: ClusterFlags, io: Io): Promise<void> {
+async function runCheck(flags: CheckFlags, io: Io): Promise<void> {
   const { loadCluster, resolveNode } = await import('../cluster/cluster.ts')
   const cluster = await loadCluster(flags.cluster)
-  for (const name of cluster.hosts.keys()) resolveNode(cluster, { name })
+  const nodes = [...cluster.hosts.keys()].map((name) => resolveNode(cluster, { name }))
+  const missingImages = await findMissing(nodes, flags.repository)
   const [hosts, groups] = [cluster.hosts.size, cluster.groups.order.length]
   const unreachable = [...cluster.hosts.values()].filter(
     ({ macs, uuids }) => macs.length + uuids.length === 0,
   )
   if (flags.json) {
     const withoutAddress = unreachable.map(({ name }) => name)
-    writeJson(io, { type: 'cluster', file: cluster.file, hosts, groups, withoutAddress })
+    const found = { file: cluster.file, hosts, groups, withoutAddress, missingImages }
+    writeJson(io, { type: 'cluster', ...found })
     return
   }
   if (unreachable.length > 0) {
@@ -104,7 +111,32 @@ async function runCheck(flags: ClusterFlags, io: Io): Promise<void> {
     const names = foldNames(unreachable.map(({ name }) => name))
     io.stderr.write(`si-cluster: no mac and no uuid: ${names} will not be known when they boot\n`)
   }
-  io.stdout.write(`${cluster.file}: ${hosts} hosts, ${groups} groups, no fault\n`)
+  if (missingImages.length > 0) {
+    const names = missingImages.join(', ')
+    io.stderr.write(`si-cluster: ${flags.repository} has no ${names}: hosts cannot install that\n`)
+  }
+  const count = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`
+  const known = `${count(hosts, 'host')}, ${count(groups, 'group')}`
+  io.stdout.write(`${cluster.file}: ${known}, no fault\n`)
+}
+
+/** Images and overrides that no repository here has; none where there is no repository, as on a desk. */
+async function findMissing(
+  nodes: readonly NodeConfiguration[],
+  directory: string,
+): Promise<readonly string[]> {
+  if (!(await exists(directory))) return []
+  const { openRepository, parseImageSpec } = await import('../repository/repository.ts')
+  const repository = await openRepository(directory)
+  const missing: string[] = []
+  for (const text of new Set(nodes.flatMap(({ image, overrides }) => [image, ...overrides]))) {
+    const { name, version } = parseImageSpec(text)
+    await repository.open(name, version).catch((error: unknown) => {
+      if (!isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) throw error
+      missing.push(text)
+    })
+  }
+  return missing
 }
 
 async function runShow(hosts: string | undefined, flags: ClusterFlags, io: Io): Promise<void> {
@@ -129,6 +161,7 @@ async function runShow(hosts: string | undefined, flags: ClusterFlags, io: Io): 
 }
 
 function showOne(cluster: Cluster, row: NodeConfiguration, io: Io): void {
+  const limit = row.scriptTimeLimitMs
   const { macs = [], uuids = [] } = cluster.hosts.get(row.host) ?? {}
   const names = (scripts: NodeConfiguration['preInstall']) => scripts.map(({ name }) => name)
   const interfaces = (row.network?.interfaces ?? []).map(({ name, mac, addresses }) => {
@@ -147,6 +180,7 @@ function showOne(cluster: Cluster, row: NodeConfiguration, io: Io): void {
     ['overrides', row.overrides],
     ['preInstall', names(row.preInstall)],
     ['postInstall', names(row.postInstall)],
+    ['scriptTimeLimit', [limit === null ? 'none' : formatDuration(limit)]],
     ['onScriptFailure', [row.onScriptFailure]],
     ['afterInstall', [row.afterInstall]],
     ['parameters', Object.entries(row.parameters).map(([key, value]) => `${key}=${value}`)],
@@ -158,7 +192,9 @@ function showOne(cluster: Cluster, row: NodeConfiguration, io: Io): void {
 async function runImport(file: string, io: Io): Promise<void> {
   const { importClusterXml } = await import('../cluster/cluster.ts')
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new SiError('ERR_SI_CONFIGURATION', `Cannot read ${file}: ${messageOf(error)}`)
+    throw new SiError('ERR_SI_CONFIGURATION', `Cannot read ${file}: ${messageOf(error)}`, {
+      hint: "Name SystemImager's file, such as /etc/systemimager/cluster.xml",
+    })
   })
   const { yaml, notes } = importClusterXml(text, file)
   for (const note of notes) io.stderr.write(`si-cluster: ${note}\n`)

@@ -54,8 +54,8 @@ export function parseXml(text: string, file: string): XmlElement {
   }
   const [element, other] = root.children
   if (open.length > 1) throw broken(file, line, `<${open.at(-1)?.name ?? ''}> is not closed`)
-  if (element === undefined || other !== undefined)
-    throw broken(file, line, 'there must be one root')
+  if (element === undefined) throw broken(file, 1, 'this is no XML')
+  if (other !== undefined) throw broken(file, line, 'there must be one root')
   return element
 }
 

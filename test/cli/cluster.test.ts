@@ -23,6 +23,34 @@ test('si cluster check reads the example', () => {
   assert.match(stdout, /cluster\.yaml: 129 hosts, 3 groups, no fault/)
 })
 
+test('si cluster check names images that the repository lacks', (t) => {
+  const repository = mkdtempSync(join(tmpdir(), 'si-repository-'))
+  t.after(() => rmSync(repository, { recursive: true }))
+  const { status, stderr } = si('check', '--repository', repository)
+  assert.equal(status, 0)
+  assert.match(
+    stderr,
+    /has no golden01, override-all, override-compute, golden01-gpu: hosts cannot/,
+  )
+})
+
+test('si cluster override says which folder is missing', (t) => {
+  const repository = mkdtempSync(join(tmpdir(), 'si-repository-'))
+  t.after(() => rmSync(repository, { recursive: true }))
+  const { status, stderr } = si('override', 'compute', '--repository', repository)
+  assert.equal(status, 1)
+  assert.match(
+    stderr,
+    /There is no folder .*overrides\/compute to make an override of\nhint: Make it/,
+  )
+})
+
+test('si cluster import says that a file is no XML', () => {
+  const { status, stderr } = si('import', example)
+  assert.equal(status, 2)
+  assert.match(stderr, /cluster\.yaml: line 1: this is no XML/)
+})
+
 test('si cluster show --json tells all that holds for a host', () => {
   const { stdout, stderr } = si('show', 'node100', '--json')
   const node = JSON.parse(stdout) as Record<string, unknown>
@@ -93,7 +121,7 @@ test('si cluster check reads what si cluster import wrote', (t) => {
   writeFileSync(file, `${imported.stdout}\n`.replace('defaults:', 'defaults:\n  image: web'))
   const { status, stdout, stderr } = si('check', '--cluster', file)
   assert.equal(status, 0, stderr)
-  assert.match(stdout, /3 hosts, 1 groups/)
+  assert.match(stdout, /3 hosts, 1 group,/)
   assert.match(stderr, /no mac and no uuid: n\[1-3\]/)
 })
 
