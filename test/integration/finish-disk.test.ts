@@ -1,7 +1,7 @@
 // A deployed disk becomes a machine of its own: a real Debian without a kernel on a loop device, finished by its own
 // programs, which see nothing of the machine that deploys. Needs root.
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { silentProgress, type Progress } from '../../src/core/core.ts'
@@ -57,6 +57,8 @@ async function makeGoldenTree(scope: Scope): Promise<string> {
   await writeFile(join(tree, 'etc/hosts'), '127.0.0.1 localhost\n127.0.1.1 golden01\n')
   await writeFile(join(tree, 'etc/machine-id'), '0123456789abcdef0123456789abcdef\n')
   await writeFile(join(tree, 'etc/ssh/ssh_host_rsa_key'), 'the golden client’s\n')
+  await mkdir(join(tree, 'etc/lvm/devices'), { recursive: true })
+  await writeFile(join(tree, 'etc/lvm/devices/system.devices'), 'IDTYPE=sys_wwid IDNAME=t10.X\n')
   return tree
 }
 
@@ -112,6 +114,7 @@ test('deploy() gives a disk its own fstab, name, machine id and host keys', { sk
     assert.equal(await read('etc/hosts'), '127.0.0.1 localhost\n127.0.1.1 node07.lab node07\n')
     assert.equal(await read('etc/machine-id'), '')
     assert.match(await read('etc/ssh/ssh_host_rsa_key'), /^-----BEGIN OPENSSH PRIVATE KEY/)
+    assert.deepEqual(await readdir(join(tree, 'etc/lvm/devices')), [])
     await assertNothingMounted()
   })
 })

@@ -33,6 +33,7 @@ export async function installBootLoader(options: BootLoaderOptions): Promise<rea
   }
   if (firmware !== 'bios' && grub.efiTarget !== null) {
     const loaders = await installForUefi(disks, options, grub.efiTarget)
+    notes.push(...namePoorDisks(disks, storage))
     const programs = { system, tree }
     if (readFirmware() === 'uefi') notes.push(...(await registerEfiEntries(loaders, programs)))
     else notes.push('this machine was not booted by UEFI: no boot entry is made, \\EFI\\BOOT is')
@@ -40,6 +41,15 @@ export async function installBootLoader(options: BootLoaderOptions): Promise<rea
   const [program, ...args] = grub.configure
   await system.run(program, args)
   return notes
+}
+
+/** Disks of a RAID from which UEFI could not start, should the others die. */
+function namePoorDisks(disks: readonly MadeDisk[], { arrays }: MadeStorage): readonly string[] {
+  const isMirrored = arrays.some(({ level }) => level !== 'raid0')
+  const poor = disks.filter(({ efiPartitions }) => efiPartitions.length === 0)
+  return (isMirrored ? poor : []).map(
+    ({ device }) => `${device} has no EFI system partition: UEFI cannot boot by it alone`,
+  )
 }
 
 async function installForBios(disk: MadeDisk, { system, grub }: BootLoaderOptions): Promise<void> {
