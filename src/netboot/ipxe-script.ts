@@ -7,16 +7,22 @@ import { INITRAMFS_FILE, KERNEL_FILE, type BootFacts } from './boot-folder.ts'
 /** Between two questions to a server that does not answer. */
 const PAUSE_SECONDS = 5
 
-/** What iPXE begins with; the same for all machines. `server`: URL of si-server. */
+/**
+ * What iPXE begins with; the same for all machines. `server`: URL of si-server. UEFI takes a loader that ends well for the end of
+ * its work, and shows its menu: only after a failure it goes on to the disk.
+ */
 export function firstScript(server: string): string {
   const url = `${checked(server)}/boot/ipxe?mac=\${netX/mac}&uuid=\${uuid}&platform=\${platform}`
   return `#!ipxe
 echo SwarmImager: asking ${checked(server)} what to do
 :again
-chain --autofree ${url} && exit 0 ||
+chain --autofree ${url} && goto leave ||
 echo SwarmImager: asking ${checked(server)} again in ${PAUSE_SECONDS} s
 sleep ${PAUSE_SECONDS}
 goto again
+:leave
+iseq \${platform} efi && exit 1 ||
+exit 0
 `
 }
 

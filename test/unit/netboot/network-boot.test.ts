@@ -63,9 +63,13 @@ test('firstScript() goes on asking, and ends when the answer was followed', () =
   const script = firstScript(SERVER)
   assert.match(
     script,
-    /chain --autofree http:\/\/10\.0\.0\.1:8080\/boot\/ipxe\?mac=\S+ && exit 0 \|\|/,
+    /chain --autofree http:\/\/10\.0\.0\.1:8080\/boot\/ipxe\?mac=\S+ && goto leave \|\|/,
   )
-  assert.match(script, /goto again\n$/)
+  assert.match(script, /goto again\n:leave\n/)
+})
+
+test('firstScript() fails under UEFI when the answer was followed, so that the disk is next', () => {
+  assert.match(firstScript(SERVER), /:leave\niseq \${platform} efi && exit 1 \|\|\nexit 0\n$/)
 })
 
 test('localScript() knows both kinds of firmware', () => {
