@@ -10,7 +10,6 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { errnoOf, systemClock, type Clock } from '../core/core.ts'
-import { writeDurably } from '../pki/pki.ts'
 import { isDone, keptReportSchema, type KeptReport, type NodeReport } from './node-report.ts'
 import { BOOT_CHOICES } from './settings.ts'
 
@@ -38,6 +37,7 @@ const FOLDER_MODE = 0o750
 export function openNodeStore(directory: string, clock: Clock = systemClock): NodeStore {
   const folderOf = (host: string) => join(directory, host)
   const keep = async (host: string, name: string, value: object) => {
+    const { writeDurably } = await import('../pki/pki.ts') // who only looks needs no certificates
     await mkdir(folderOf(host), { recursive: true, mode: FOLDER_MODE })
     await writeDurably(join(folderOf(host), name), `${JSON.stringify(value)}\n`, FILE_MODE)
   }

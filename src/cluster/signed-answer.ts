@@ -3,7 +3,7 @@
 // bytes, and for the question that was asked, unless the administrator does without.
 import { createHash } from 'node:crypto'
 import { SiError } from '../core/core.ts'
-import { checkSigned, type Trust, type Verdict } from '../pki/pki.ts'
+import type { Trust, Verdict } from '../pki/pki.ts'
 import { nodeAnswerSchema, type NodeAnswer } from './node-configuration.ts'
 
 /** Header of the answer with the signature of its body: CMS, DER, base64. */
@@ -23,6 +23,7 @@ export async function openAnswer(
   { body, signature, nonce }: SignedAnswer,
   trust: Trust,
 ): Promise<{ readonly answer: NodeAnswer; readonly verdict: Verdict }> {
+  const { checkSigned } = await import('../pki/pki.ts') // the server signs; nodes check
   const verdict = await checkSigned(trust, {
     what: "the image server's answer",
     signature: signature === undefined ? undefined : Buffer.from(signature, 'base64'),
