@@ -8,6 +8,7 @@ import { createCommandProgress } from './command-progress.ts'
 import { createCommand } from './command.ts'
 import { pkiOption } from './trust-arguments.ts'
 import { writeJson, type Io } from './io.ts'
+import { chooseMedia } from './mkautoinstall-media.ts'
 import type { MadeAutoinstall, NetworkBoot } from '../netboot/netboot.ts'
 
 interface MkautoinstallFlags {
@@ -23,6 +24,9 @@ interface MkautoinstallFlags {
   readonly dhcp?: string
   readonly router?: string
   readonly dns: readonly string[]
+  readonly iso?: string
+  readonly usb?: string
+  readonly confirm?: string
   readonly json?: true
 }
 
@@ -39,8 +43,10 @@ export function createMkautoinstallCommand(io: Io): Command {
       'si-mkautoinstall golden01                                  beside the DHCP server that the network has',
       'si-mkautoinstall golden01 --server http://10.0.0.1:8080 --dhcp 10.0.0.100-10.0.0.200/24 --router 10.0.0.1',
       "si-mkautoinstall golden01 --parameters 'si.disk=/dev/nvme0n1 console=ttyS1,115200'",
+      'si-mkautoinstall golden01 --iso golden01.iso --usb golden01.img   for machines that do not boot from the network',
+      'si-mkautoinstall golden01 --usb /dev/sdb --confirm /dev/sdb       right onto a stick',
     ],
-    exitCodes: [0, 1, 2, 10, 12, 130],
+    exitCodes: [0, 1, 2, 10, 12, 14, 130],
   })
     .argument(
       '<image>',
@@ -72,17 +78,24 @@ export function createMkautoinstallCommand(io: Io): Command {
     )
     .option('--router <address>', 'with --dhcp: the router of the machines')
     .option('--dns <address>', 'with --dhcp: a name server; several times', collect, [])
+    .option('--iso <file>', 'also make an ISO image that boots by BIOS and UEFI, from CD or USB')
+    .option(
+      '--usb <file>',
+      'also make a USB stick, as image file or device; parameters.cfg on it can be edited',
+    )
+    .option('--confirm <device>', 'with --usb DEVICE: erase it without asking')
     .addOption(jsonOption())
     .action((spec: string, flags: MkautoinstallFlags) => runMkautoinstall(spec, flags, io))
 }
 
 async function runMkautoinstall(spec: string, flags: MkautoinstallFlags, io: Io): Promise<void> {
   const { openRepository, parseImageSpec } = await import('../repository/repository.ts')
-  const { makeAutoinstall, parseDhcpRange, writeNetworkBoot } =
+  const { makeAutoinstall, makeMedium, parseDhcpRange, writeNetworkBoot } =
     await import('../netboot/netboot.ts')
   const range = flags.dhcp === undefined ? null : parseDhcpRange(flags.dhcp)
   const { name, version } = parseImageSpec(spec)
   const image = await (await openRepository(flags.repository)).open(name, version)
+  const media = await chooseMedia(flags, io)
   const progress = createCommandProgress(io, {
     command: 'si-mkautoinstall',
     json: flags.json === true,
@@ -110,9 +123,16 @@ async function runMkautoinstall(spec: string, flags: MkautoinstallFlags, io: Io)
       ...{ bootDirectory: flags.boot, server: flags.server, range },
       ...{ router: flags.router, nameServers: flags.dns },
     })
+    for (const { kind, output, stick } of media) {
+      progress.update({ phase: `writing ${output}`, doneBytes: 0, totalBytes: undefined })
+      const { facts, directory: imageDirectory } = made
+      const content = { imageDirectory, facts, server: network.server }
+      await makeMedium({ kind, output, stick, ...content }, io.signal)
+    }
     progress.end()
-    if (flags.json) writeJson(io, { type: 'autoinstall', ...made, ...network })
-    else io.stdout.write(describe(made, network))
+    const outputs = media.map(({ output }) => output)
+    if (flags.json) writeJson(io, { type: 'autoinstall', ...made, ...network, media: outputs })
+    else io.stdout.write(describe(made, network, outputs))
   } finally {
     progress.end()
   }
@@ -124,12 +144,16 @@ async function readLocalConfiguration(path: string): Promise<string> {
   })
 }
 
-function describe(made: MadeAutoinstall, { server, configuration }: NetworkBoot): string {
+function describe(
+  made: MadeAutoinstall,
+  { server, configuration }: NetworkBoot,
+  media: readonly string[],
+): string {
   const { facts, directory, initramfsBytes } = made
   return `${directory}: kernel ${facts.kernel}, initramfs ${formatSize(initramfsBytes)}
 To install machines with it:
   si-server                                      answers at ${server}
   dnsmasq --no-daemon --conf-file=${configuration}
   si-netboot HOSTS install                       for hosts of cluster.yaml; then let them boot from the network
-`
+${media.map((path) => `${path} installs a machine that is started from it\n`).join('')}`
 }

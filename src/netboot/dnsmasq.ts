@@ -68,8 +68,9 @@ function bootLines({ range, address }: DnsmasqOptions): string[] {
   return [
     'dhcp-match=set:ipxe,175', // iPXE says so itself
     ...(range === null ? proxyLines() : loaderLines()),
-    // With the address: another DHCP server may name itself as the one to fetch from.
-    `dhcp-boot=tag:ipxe,tftp://${address}/${FIRST_SCRIPT}`,
+    // With the address twice: another DHCP server may name itself as the one to fetch from, and iPXE heeds no proxy that
+    // names a file and no server.
+    `dhcp-boot=tag:ipxe,tftp://${address}/${FIRST_SCRIPT},,${address}`,
   ]
 }
 

@@ -45,7 +45,7 @@ export function installScript({ server, facts, host, image }: InstallScriptOptio
     ...(image === undefined ? [] : [`si.image=${checked(image)}`]),
     ...(host === undefined ? [] : [`si.host=${checked(host)}`]),
     'BOOTIF=01-${netX/mac:hexhyp}',
-    ...(/(?:^|\s)console=/.test(facts.parameters) ? [] : ['console=tty0', 'console=ttyS0,115200']),
+    ...consoleParameters(facts),
     ...facts.parameters.split(/\s+/).filter(Boolean).map(checked),
   ]
   return `#!ipxe
@@ -60,6 +60,11 @@ echo Trying again in ${PAUSE_SECONDS} s
 sleep ${PAUSE_SECONDS}
 goto again
 `
+}
+
+/** Screen and first serial port, unless the parameters name consoles themselves. */
+export function consoleParameters({ parameters }: BootFacts): readonly string[] {
+  return /(?:^|\s)console=/.test(parameters) ? [] : ['console=tty0', 'console=ttyS0,115200']
 }
 
 /** Boots what is on the disk: UEFI goes on in its own order, a BIOS is told to start the first disk. */

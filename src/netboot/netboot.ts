@@ -2,8 +2,12 @@
 // iPXE scripts, dnsmasq's configuration. On the node (node/): what runs in the initramfs.
 export { BOOT_FILES, readBootFacts, type BootFacts } from './boot-folder.ts'
 export { formatDnsmasq, parseDhcpRange, type DhcpRange, type DnsmasqOptions } from './dnsmasq.ts'
+export { checkGrub } from './grub-programs.ts'
 export { firstScript, installScript, localScript, waitScript } from './ipxe-script.ts'
 export { makeAutoinstall, type MadeAutoinstall } from './make-autoinstall.ts'
+export { makeMedium, type MakeMediumOptions } from './make-medium.ts'
+export { grubMenu } from './media.ts'
+export { inspectStick, type UsbStick } from './usb-stick.ts'
 export { writeNetworkBoot, type NetworkBoot } from './network-boot.ts'
 export { autoinstall } from './node/autoinstall.ts'
 export type { AutoinstallIo, AutoinstallOptions, Installed } from './node/autoinstall.ts'

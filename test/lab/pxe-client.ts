@@ -54,10 +54,15 @@ class PxeClient {
     const to = { address: '255.255.255.255', port: SERVER_PORT }
     const offers = await this.#exchange(packet, to, { count: servers, deadlineMs: DEADLINE_MS })
     const proxy = offers.find(isBootServer)
-    const named = [proxy, ...offers].find((offer) => offer !== undefined && offer.file !== '')
+    const named = [proxy, ...offers].find((offer) => offer !== undefined && this.#isComplete(offer))
     const found = named ?? (proxy === undefined ? undefined : await this.#askBootServer(proxy))
     const offered = offers.map(({ address }) => address).filter((address) => address !== '0.0.0.0')
     return { kind: this.#kind, offered, boot: found === undefined ? null : locationOf(found) }
+  }
+
+  /** iPXE wants a server beside the file, also where that is a URL. */
+  #isComplete({ file, next }: Answer): boolean {
+    return file !== '' && (next !== '0.0.0.0' || !this.#kind.endsWith('-ipxe'))
   }
 
   /** A BIOS chooses the first item of the menu, UEFI knows none. */
@@ -75,7 +80,7 @@ class PxeClient {
       { address, port: BOOT_SERVER_PORT },
       { count: 1, deadlineMs: BOOT_SERVER_DEADLINE_MS },
     )
-    return answers.find(({ file }) => file !== '')
+    return answers.find((answer) => this.#isComplete(answer))
   }
 
   #encode(type: number, further: Options): Buffer {

@@ -27,8 +27,15 @@ export interface DirectKernel {
   readonly parameters: string
 }
 
+/** What somebody put in: booted before everything else. */
+export interface MachineMedium {
+  readonly kind: 'cd' | 'usb-stick'
+  readonly file: string
+}
+
 export interface MachineOptions {
   readonly name: string
+  readonly medium?: MachineMedium
   readonly disks: readonly MachineDisk[]
   readonly memoryMiB?: number
   /** `bios` when left out. The variables of UEFI begin empty at each start. */
@@ -72,6 +79,7 @@ export async function startMachine(scope: Scope, options: MachineOptions): Promi
     ...['-qmp', `unix:${qmp},server=on,wait=off`],
     ...outputArguments(options),
     ...(await firmwareArguments(base, options)),
+    ...mediumArguments(options.medium),
     ...options.disks.flatMap((disk, index) => diskArguments(disk, { index, ...options })),
     ...networkArguments(options),
   ]
@@ -113,7 +121,9 @@ function describeMachine(
 function memoryArguments(options: MachineOptions): string[] {
   const mebibytes = options.memoryMiB ?? DEFAULT_MEMORY_MIB
   const backend = `memory-backend-memfd,id=memory,size=${mebibytes}M,share=on`
-  return ['-m', `${mebibytes}`, '-object', backend, '-machine', 'q35,memory-backend=memory']
+  // Without graphics SeaBIOS, and what it starts, writes to the serial console, as UEFI does anyway.
+  const machine = 'q35,memory-backend=memory,graphics=off'
+  return ['-m', `${mebibytes}`, '-object', backend, '-machine', machine]
 }
 
 function outputArguments({ output }: MachineOptions): string[] {
@@ -155,6 +165,16 @@ function diskArguments(
     ...['-drive', `if=none,id=${id},format=raw,discard=unmap,file=${file}${snapshot}`],
     ...['-device', `${device},drive=${id},serial=${disk.serial},bootindex=${order}`],
   ]
+}
+
+function mediumArguments(medium: MachineMedium | undefined): string[] {
+  if (medium === undefined) return []
+  const drive = `if=none,id=medium,format=raw,readonly=on,file=${medium.file}`
+  if (medium.kind === 'cd') {
+    return ['-drive', `${drive},media=cdrom`, '-device', 'ide-cd,drive=medium,bootindex=0']
+  }
+  const stick = 'usb-storage,drive=medium,removable=on,bootindex=0'
+  return ['-drive', drive, '-device', 'qemu-xhci', '-device', stick]
 }
 
 function networkArguments(options: MachineOptions): string[] {

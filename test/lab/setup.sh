@@ -23,6 +23,9 @@ dosfstools          mkfs.vfat: EFI system partitions
 dracut-core         the initramfs that machines install from
 e2fsprogs           mkfs.ext4
 fdisk               sfdisk: partition tables
+grub-common         grub-mkimage, grub-mkrescue: boot media
+grub-efi-amd64-bin  boot media for UEFI
+grub-pc-bin         boot media for BIOS
 iproute2            ip, tc: the network of the demo
 ipxe                what firmware boots over the network
 kmod                depmod, modprobe: modules in the initramfs
@@ -31,6 +34,7 @@ lvm2                logical volumes in the initramfs
 mdadm               software RAID in the initramfs
 mktorrent           torrents made by somebody else
 mount               mount, umount, losetup
+mtools              files on the file system of a USB stick
 nginx-light         an origin over HTTP: web seed, plain download
 openssh-client      ssh, ssh-keygen: capture
 openssh-server      sshd: capture tests
@@ -51,7 +55,9 @@ transmission-cli    a second foreign BitTorrent client
 transmission-daemon a foreign BitTorrent client under remote control
 udev                drivers and names of disks in the initramfs
 util-linux          lsblk, blkid, partx, unshare
+vagrant             reads the Vagrantfile
 xfsprogs            mkfs.xfs
+xorriso             ISO images
 zstd                reads images without us
 '
 names=$(printf '%s\n' "$packages" | while read -r name _; do printf '%s ' "$name"; done)

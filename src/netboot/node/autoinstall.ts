@@ -107,6 +107,15 @@ async function setClock(
   await correctClock({ serverMs, ownMs: Date.now(), madeMs }, say)
 }
 
+/** Only a medium boots into here regardless of what the server wants: after an installation, as long as nobody takes it out. */
+class NotToInstall extends Error {
+  constructor(server: string, host: string) {
+    super(
+      `${server} says that ${host} starts its own disk: take the medium out, or run si-netboot ${host} install`,
+    )
+  }
+}
+
 async function ordersOf(
   { server, host }: NodeParameters,
   network: NetworkFacts,
@@ -115,8 +124,13 @@ async function ordersOf(
   if (server === undefined) return undefined
   const name = host ?? network.hostName
   const identity = { mac: network.card.mac, uuid: await readMachineUuid(), name }
-  const isTransient = (error: unknown) => error instanceof ServerUnreachable
-  const ask = () => askForOrders(server, identity, { trust, signal })
+  const isTransient = (error: unknown) =>
+    error instanceof ServerUnreachable || error instanceof NotToInstall
+  const ask = async () => {
+    const answer = await askForOrders(server, identity, { trust, signal })
+    if (answer?.orders.boot === 'local') throw new NotToInstall(server, answer.orders.host)
+    return answer
+  }
   const found = await untilItWorks(ask, { isTransient, say, signal })
   found?.notes.forEach(say)
   const orders = found?.orders
