@@ -197,6 +197,10 @@ test('si deploy refuses disks that are busy, too small, or fit no rule', { skip 
     const site = await prepare(scope)
     const busy = await createLoopDisk(scope, { name: 'busy', sizeBytes: 100 * MIB })
     const small = await createLoopDisk(scope, { name: 'small', sizeBytes: 16 * MIB })
+    const swap = await createLoopDisk(scope, { name: 'swap', sizeBytes: 100 * MIB })
+    await run('mkswap', [swap.device])
+    scope.defer('swap', () => run('swapoff', [swap.device], { okExitCodes: [0, 255] }))
+    await run('swapon', [swap.device])
     await run('mkfs.ext4', ['-q', busy.device])
     const at = join(scope.directory, 'in-use')
     await mountDevice(scope, { device: busy.device, at })
@@ -209,6 +213,12 @@ test('si deploy refuses disks that are busy, too small, or fit no rule', { skip 
       ['--disk', busy.device],
       new RegExp(
         `to ${busy.device}: it is mounted on ${at}\nhint: Choose another disk, or unmount`,
+      ),
+    )
+    await refused(
+      ['--disk', swap.device],
+      new RegExp(
+        `to ${swap.device}: it is used as swap \\(${swap.device}\\)\nhint: Choose another`,
       ),
     )
     await refused(

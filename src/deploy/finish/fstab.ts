@@ -20,6 +20,8 @@ interface FstabFields {
 
 export interface FstabFacts {
   readonly fileSystems: readonly MadeFileSystem[]
+  /** Devices without which the machine is to boot: what one disk of a RAID has for itself. */
+  readonly dispensable: ReadonlySet<string>
   /** Whether a path (`/swapfile`) is in the deployed tree. */
   exists(path: string): boolean
 }
@@ -30,21 +32,26 @@ const DISK_SOURCE = /^(\/dev\/|UUID=|LABEL=|PARTUUID=|PARTLABEL=|ID=)/
 
 /** Golden client's fstab → the target's. */
 export function formatFstab(golden: string, facts: FstabFacts): string {
-  const missing = new Set(facts.fileSystems.filter(belongsIntoFstab))
+  const fileSystems = facts.fileSystems.filter(belongsIntoFstab)
+  const missing = new Set(fileSystems)
+  const isDispensable = ({ device }: MadeFileSystem) => facts.dispensable.has(device)
   const parsed = golden.split('\n').map(parseLine)
   while (parsed.at(-1)?.text === '') parsed.pop()
   const claims = claimFileSystems(parsed, missing)
+  const format = (made: MadeFileSystem, golden: FstabFields | undefined) =>
+    formatLine(made, golden, isDispensable(made))
   const lines = parsed.map((line) => {
     const { fields, text } = line
     if (fields === null) return text
     const made = claims.get(line)
     if (made !== undefined) {
       missing.delete(made)
-      return isStillRight(fields, made) ? text : formatLine(made, fields)
+      const isSafe = !isDispensable(made) || hasOption(fields.options, 'nofail')
+      return isStillRight(fields, made) && isSafe ? text : format(made, fields)
     }
     return isLost(fields, facts) ? `# not on this machine: ${text}` : text
   })
-  return [...lines, ...[...missing].map((made) => formatLine(made, undefined)), ''].join('\n')
+  return [...lines, ...[...missing].map((made) => format(made, undefined)), ''].join('\n')
 }
 
 function belongsIntoFstab({ type, mountPoint, uuid }: MadeFileSystem): boolean {
@@ -89,9 +96,14 @@ function names(source: string, { uuid, label }: MadeFileSystem): boolean {
   return tag === 'LABEL' && label !== '' && unescapeOctal(value) === label
 }
 
-function formatLine(made: MadeFileSystem, golden: FstabFields | undefined): string {
+function formatLine(
+  made: MadeFileSystem,
+  golden: FstabFields | undefined,
+  isDispensable: boolean,
+): string {
   const { type, mountPoint, uuid } = made
-  const options = made.mountOptions || golden?.options || DEFAULT_OPTIONS[type] || 'defaults'
+  const own = made.mountOptions || golden?.options || DEFAULT_OPTIONS[type] || 'defaults'
+  const options = isDispensable && !hasOption(own, 'nofail') ? `${own},${DISPENSABLE}` : own
   const fields = [
     `UUID=${uuid}`,
     mountPoint === null ? 'none' : escapeField(mountPoint),
@@ -99,6 +111,13 @@ function formatLine(made: MadeFileSystem, golden: FstabFields | undefined): stri
     golden !== undefined && golden.type === type ? golden.pass : passOf(made),
   ]
   return fields.join(' ')
+}
+
+/** systemd.mount(5): otherwise the boot waits for the device, and ends in the emergency shell. */
+const DISPENSABLE = 'nofail,x-systemd.device-timeout=10s'
+
+function hasOption(options: string, option: string): boolean {
+  return options.split(',').includes(option)
 }
 
 const DEFAULT_OPTIONS: Readonly<Partial<Record<string, string>>> = {

@@ -18,7 +18,8 @@ export async function writeStorageTables(
   const { fileSystems, arrays, encrypted } = storage
   const exists = (path: string) => tree.exists(path)
   const fstab = (await tree.read('etc/fstab')) ?? ''
-  await tree.write('etc/fstab', formatFstab(fstab, { fileSystems, exists }))
+  const dispensable = findDispensable(storage)
+  await tree.write('etc/fstab', formatFstab(fstab, { fileSystems, dispensable, exists }))
   await writeCrypttab(tree, encrypted)
   await tree.remove(LVM_DEVICES)
   const mdadm = tree.isDirectory('etc/mdadm') ? 'etc/mdadm/mdadm.conf' : 'etc/mdadm.conf'
@@ -26,6 +27,14 @@ export async function writeStorageTables(
   if (arrays.length > 0 || golden !== undefined) {
     await tree.write(mdadm, formatMdadmConf(golden ?? '', arrays))
   }
+}
+
+/** The EFI system partitions of a machine whose /boot is on RAID: when that of one disk is lost, another has booted it. */
+function findDispensable(storage: MadeStorage): ReadonlySet<string> {
+  const efi = storage.disks.flatMap(({ efiPartitions }) => efiPartitions)
+  const isMirrored = storage.arrays.some(({ level }) => level !== 'raid0')
+  const own = efi.filter(({ device, partition }) => device === partition)
+  return new Set(isMirrored && own.length > 1 ? own.map(({ device }) => device) : [])
 }
 
 async function writeCrypttab(

@@ -29,7 +29,8 @@ function fstab(
   fileSystems: readonly MadeFileSystem[],
   paths: readonly string[] = [],
 ) {
-  return formatFstab(golden, { fileSystems, exists: (path) => paths.includes(path) })
+  const dispensable = new Set<string>()
+  return formatFstab(golden, { fileSystems, dispensable, exists: (path) => paths.includes(path) })
 }
 
 test('formatFstab() keeps every line that is still right, to the byte', () => {
@@ -74,6 +75,19 @@ test('formatFstab() comments out disks and swap files that are not on the target
       '# not on this machine: /swapfile none swap sw 0 0\n' +
       `/kept none swap sw 0 0\nUUID=${ROOT_UUID} / ext4 defaults 0 1\n`,
   )
+})
+
+test('formatFstab() lets the machine boot without what only one disk of a RAID has', () => {
+  const efi = { type: 'vfat', uuid: 'ABCD-1234', mountPoint: '/boot/efi', device: '/dev/sda1' }
+  const facts = { dispensable: new Set(['/dev/sda1']), exists: () => false }
+  const format = (golden: string, options: string) =>
+    formatFstab(golden, { ...facts, fileSystems: [made({ ...efi, mountOptions: options })] })
+  const line = 'UUID=ABCD-1234 /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2\n'
+  assert.equal(format('', ''), line)
+  assert.equal(format('UUID=ABCD-1234 /boot/efi vfat umask=0077 0 2\n', ''), line)
+  assert.equal(format(line, 'umask=0077'), line)
+  const own = 'UUID=ABCD-1234 /boot/efi vfat nofail 0 2\n'
+  assert.equal(format(own, ''), own)
 })
 
 test('formatFstab() adds what the golden client did not have, with mount points escaped', () => {
