@@ -104,7 +104,7 @@ test(
       code: 'ERR_SI_SCRIPT',
       message:
         'The pre-install script no.sh failed with status 3: Not this machine (on failure: stop)',
-      hint: 'Mend no.sh and deploy again; nothing was written to the target yet',
+      hint: 'Mend no.sh and deploy again; this run has not touched the target',
     })
     assert.ok(await isEmptyDisk(site.disk.device))
   }),
@@ -200,7 +200,10 @@ test(
     })
     const { leftOut } = await site.deploy({ scripts, io: { shell: shell(0) } })
     assert.equal(reasons.length, 2)
-    assert.match(reasons[0] ?? '', /bad\.sh failed with status 9; "exit" goes on/)
+    assert.match(
+      reasons[0] ?? '',
+      /bad\.sh failed with status 9\. The target is \/run\/swarmimager\/\S+\. "exit 0" goes on/,
+    )
     assert.ok(leftOut.some((line) => line.endsWith('it went on after a shell')))
   }),
 )

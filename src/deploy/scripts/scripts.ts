@@ -50,7 +50,12 @@ export function createScripts(options: ScriptOptions, around: ScriptSurroundings
   const runAll = async (
     stage: Stage,
     scripts: readonly Script[],
-    how: { readonly start: StartScript; readonly onLog: (log: ScriptLog) => Promise<void> },
+    how: {
+      readonly start: StartScript
+      readonly onLog: (log: ScriptLog) => Promise<void>
+      /** Where a person finds the target. */
+      readonly root?: string
+    },
   ) => {
     for (const [index, script] of scripts.entries()) {
       const { name } = script
@@ -61,7 +66,7 @@ export function createScripts(options: ScriptOptions, around: ScriptSurroundings
       const { exitCode, durationMs } = end
       reports.push({ stage, name, exitCode, durationMs })
       if (exitCode === 0 && !end.isTimedOut) continue
-      failures.push(await goOnOrStop({ stage, name, end }, options, around))
+      failures.push(await goOnOrStop({ stage, name, end, root: how.root }, options, around))
     }
   }
   /** A target that is full must not hide why a script failed. */
@@ -88,6 +93,7 @@ export function createScripts(options: ScriptOptions, around: ScriptSurroundings
             ...{ folder, at: SCRIPT_FOLDER },
           }),
         onLog: (log) => keepLog(tree, log),
+        root: tree.root,
       }),
   }
 }
@@ -96,6 +102,7 @@ interface Failed {
   readonly stage: Stage
   readonly name: string
   readonly end: ScriptEnd
+  readonly root: string | undefined
 }
 
 /** What to say of it where the deployment goes on. Throws ERR_SI_SCRIPT where it stops. */
@@ -113,9 +120,9 @@ async function goOnOrStop(
   if (onFailure === 'continue') return failure
   const isAlone = onFailure === 'shell' && shell === undefined
   if (onFailure === 'shell' && shell !== undefined) {
-    const status = await shell(
-      `${failure}; "exit" goes on with the installation, "exit 1" stops it`,
-    )
+    const place = failed.root === undefined ? '' : ` The target is ${failed.root}.`
+    const ways = '"exit 0" goes on with the installation, "exit 1" stops it'
+    const status = await shell(`${failure}.${place} ${ways}`)
     if (status === 0) return `${failure}; it went on after a shell`
   }
   const choice = isAlone ? 'shell, but there is no console to open one on' : onFailure
@@ -128,6 +135,6 @@ function hintOf({ stage, name, end }: Failed): string {
   const mend =
     end.exitCode === 127 ? `Look whether what ${name} calls is installed` : `Mend ${name}`
   return stage === 'pre-install'
-    ? `${mend} and deploy again; nothing was written to the target yet`
+    ? `${mend} and deploy again; this run has not touched the target`
     : `${mend} and deploy again, which goes on from here; all that it said is in /${LOG_FOLDER} of the target`
 }
