@@ -29,7 +29,8 @@ const ROOT: LayoutPartition = {
   },
 }
 
-const LAYOUT: DiskLayout = {
+/** A GPT with nothing but a root. */
+export const bootableLayout: DiskLayout = {
   disks: [
     {
       ...{ name: 'sda', sizeBytes: 2048 * MIB, sectorBytes: 512, label: 'gpt' },
@@ -44,7 +45,7 @@ const NETWORKD = 'systemd-networkd.service'
 export async function bootableImage(scope: Scope): Promise<SampleImage> {
   const tree = await bootableTree(scope)
   const directory = join(scope.directory, 'image')
-  return makeSampleImage({ tree, directory, layout: LAYOUT, pieceLengthBytes: MIB })
+  return makeSampleImage({ tree, directory, layout: bootableLayout, pieceLengthBytes: MIB })
 }
 
 /** The tree that the image is made of, mounted until the scope ends. */
