@@ -23,7 +23,7 @@ dosfstools          mkfs.vfat: EFI system partitions
 dracut-core         the initramfs that machines install from
 e2fsprogs           mkfs.ext4
 fdisk               sfdisk: partition tables
-grub-common         grub-mkimage, grub-mkrescue: boot media
+grub-common         grub-mkimage, grub-mkrescue: boot media, boot loader of the golden machine
 grub-efi-amd64-bin  boot media for UEFI
 grub-pc-bin         boot media for BIOS
 iproute2            ip, tc: the network of the demo
@@ -34,7 +34,7 @@ lvm2                logical volumes in the initramfs
 mdadm               software RAID in the initramfs
 mktorrent           torrents made by somebody else
 mount               mount, umount, losetup
-mtools              files on the file system of a USB stick
+mtools              files on USB sticks and EFI system partitions, without mounting them
 nginx-light         an origin over HTTP: web seed, plain download
 openssh-client      ssh, ssh-keygen: capture
 openssh-server      sshd: capture tests
