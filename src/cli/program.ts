@@ -10,6 +10,7 @@ import { createDiffimageCommand } from './diffimage.ts'
 import { createExportimageCommand } from './exportimage.ts'
 import { createGetimageCommand } from './getimage.ts'
 import { createImportimageCommand } from './importimage.ts'
+import { createGridfsCommand } from './gridfs.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
 import { createMkautoinstallCommand } from './mkautoinstall.ts'
@@ -63,6 +64,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createExportimageCommand(io),
     createImportimageCommand(io, outcome),
     createRmimageCommand(io),
+    createGridfsCommand(io),
     createCaCommand(io),
     createClusterCommand(io, outcome),
     createNetbootCommand(io),

@@ -6,23 +6,26 @@
 import { join } from 'node:path'
 import { Option } from 'commander'
 import { exists, SiError } from '../core/core.ts'
-import type { CredentialFiles } from '../pki/pki.ts'
+import type { CredentialFiles, Credentials, Role } from '../pki/pki.ts'
 import type { PeerSecurity } from '../swarm/swarm.ts'
 import { trustFilesFrom } from './trust-arguments.ts'
 
-export interface TlsFlags {
+export interface CredentialFlags {
   readonly pki: string
   readonly trust: readonly string[]
   readonly crl: readonly string[]
-  readonly tls?: boolean
-  readonly tlsAllowPlain?: boolean
   readonly certificate?: string
   readonly key?: string
   readonly keyPassphraseFile?: string
 }
 
+export interface TlsFlags extends CredentialFlags {
+  readonly tls?: boolean
+  readonly tlsAllowPlain?: boolean
+}
+
 /** Whose certificate it is, and what its files are called. */
-export type TlsHolder = 'server' | 'node'
+export type TlsHolder = 'server' | 'node' | 'gridfs-server' | 'gridfs-client'
 
 export const tlsOptions = (holder: TlsHolder) => [
   new Option(
@@ -33,7 +36,12 @@ export const tlsOptions = (holder: TlsHolder) => [
     '--tls-allow-plain',
     'with --tls: also let in who calls without, for a time of change',
   ).env('SI_TLS_ALLOW_PLAIN'),
-  new Option('--certificate <file>', 'our certificate for --tls, and those above it, in PEM')
+  ...credentialOptions(holder),
+]
+
+/** Who we are to others over TLS. */
+export const credentialOptions = (holder: TlsHolder) => [
+  new Option('--certificate <file>', 'our certificate for TLS, and those above it, in PEM')
     .env('SI_CERTIFICATE')
     .default(undefined, `${holder}.pem of --pki`),
   new Option('--key <file>', 'its private key')
@@ -64,9 +72,9 @@ export async function securityFrom(
       hint: 'Add --tls (SI_TLS)',
     })
   }
-  const { openCredentials, PEER_ROLES } = await import('../pki/pki.ts')
+  const { PEER_ROLES } = await import('../pki/pki.ts')
   const roles = holder === 'server' ? (['image-server'] as const) : PEER_ROLES
-  const credentials = await openCredentials(await filesFrom(flags, holder), { roles, onNote })
+  const credentials = await credentialsFrom(flags, { holder, roles, onNote })
   return {
     credentials,
     allowsPlain: flags.tlsAllowPlain === true,
@@ -74,7 +82,16 @@ export async function securityFrom(
   }
 }
 
-async function filesFrom(flags: TlsFlags, holder: TlsHolder): Promise<CredentialFiles> {
+/** To be closed by the caller. Throws ERR_SI_CERTIFICATE, ERR_SI_KEY_EXPOSED. */
+export async function credentialsFrom(
+  flags: CredentialFlags,
+  { holder, roles, onNote }: TlsContext & { readonly roles: readonly Role[] },
+): Promise<Credentials> {
+  const { openCredentials } = await import('../pki/pki.ts')
+  return openCredentials(await filesFrom(flags, holder), { roles, onNote })
+}
+
+async function filesFrom(flags: CredentialFlags, holder: TlsHolder): Promise<CredentialFiles> {
   const certificateFile = flags.certificate ?? join(flags.pki, `${holder}.pem`)
   const keyFile = flags.key ?? certificateFile.replace(/(\.pem|\.crt)?$/, '.key')
   for (const file of [certificateFile, keyFile])
@@ -89,9 +106,17 @@ async function filesFrom(flags: TlsFlags, holder: TlsHolder): Promise<Credential
 }
 
 function missing(file: string, holder: TlsHolder): SiError {
-  const hint =
-    holder === 'server'
-      ? 'Run si-server init, or name others with --certificate and --key'
-      : 'Run si-ca issue --role node --name NAME --out node on the image server and bring node.pem and node.key here, or name others with --certificate and --key'
-  return new SiError('ERR_SI_CERTIFICATE', `Cannot use --tls: ${file} is not there`, { hint })
+  return new SiError('ERR_SI_CERTIFICATE', `Cannot use TLS: ${file} is not there`, {
+    hint: `${REMEDIES[holder]}, or name others with --certificate and --key`,
+  })
+}
+
+const issue = (role: string) =>
+  `Run si-ca issue --role ${role} --name NAME --out ${role} on the image server and bring ${role}.pem and ${role}.key here`
+
+const REMEDIES: Readonly<Record<TlsHolder, string>> = {
+  server: 'Run si-server init',
+  node: issue('node'),
+  'gridfs-server': issue('gridfs-server'),
+  'gridfs-client': issue('gridfs-client'),
 }

@@ -41,3 +41,11 @@ function nameOfErrno(errno: number): string {
   const found = Object.entries(koffi.os.errno).find(([, number]) => number === errno)
   return found?.[0] ?? `E${errno}`
 }
+
+/** A path with the NUL that C wants behind it. */
+export function terminated(path: SystemPath): Buffer {
+  const bytes = typeof path === 'string' ? Buffer.from(path) : path
+  const withNul = Buffer.alloc(bytes.length + 1)
+  withNul.set(bytes)
+  return withNul
+}

@@ -1,7 +1,7 @@
 // System calls that Node lacks, through koffi. Every function is synchronous, takes paths as bytes or
 // text (so names that are not UTF-8 survive) and throws an error that looks like Node's own:
 // `code` is the errno's name, `syscall` the call. See man 2 of each call.
-import { check, lastError, libc, systemError, type SystemPath } from './libc.ts'
+import { check, lastError, libc, systemError, terminated, type SystemPath } from './libc.ts'
 
 export { type SystemPath } from './libc.ts'
 
@@ -212,11 +212,4 @@ function readGrowing(
     if (error.code === 'ENODATA') return undefined
     if (error.code !== 'ERANGE') throw error
   }
-}
-
-function terminated(path: SystemPath): Buffer {
-  const bytes = typeof path === 'string' ? Buffer.from(path) : path
-  const withNul = Buffer.alloc(bytes.length + 1)
-  withNul.set(bytes)
-  return withNul
 }

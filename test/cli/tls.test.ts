@@ -132,7 +132,7 @@ test(
     const without = deploy('--torrent', torrent, '--tls')
     assert.match(
       without.stderr,
-      /Cannot use --tls: .*node\.pem is not there\n.*si-ca issue --role node/,
+      /Cannot use TLS: .*node\.pem is not there\n.*si-ca issue --role node/,
     )
     const signer = deploy('--torrent', torrent, '--tls', '--certificate', join(pki, 'signer.pem'))
     assert.match(signer.stderr, /does not have the role node or image-server; its role: signer/)

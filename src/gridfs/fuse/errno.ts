@@ -25,3 +25,12 @@ export function errnoNumber(error: unknown): number {
   const code = errnoOf(error) ?? ''
   return NUMBERS[code] ?? FURTHER[code] ?? constants.errno.EIO
 }
+
+const NAMES = new Map(
+  Object.entries({ ...NUMBERS, ...FURTHER }).map(([name, number]) => [number, name as ErrnoName]),
+)
+
+/** The name of an errno's number; EIO for one that is unknown. */
+export function errnoName(number: number): ErrnoName {
+  return NAMES.get(number) ?? 'EIO'
+}

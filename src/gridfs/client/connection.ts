@@ -1,0 +1,314 @@
+// The client's side of a session: calls that survive broken connections. Whatever was asked and not
+// answered is asked again over the next connection, in the same order; requests that must take effect once
+// keep their slot and number. Invariant: a call settles by its answer, by its caller's signal, or when the
+// server was away for longer than `softMs`.
+import { randomBytes } from 'node:crypto'
+import { connect, type TLSSocket } from 'node:tls'
+import { abortedError, errnoOf, isSiError, messageOf, SiError } from '../../core/core.ts'
+import { chainOf, type Credentials } from '../../pki/pki.ts'
+import { FuseError } from '../fuse/errno.ts'
+import { errnoName } from '../fuse/errno.ts'
+import { FrameDecoder, NO_SLOT, type Frame } from '../wire/frame.ts'
+import {
+  decodePush,
+  decodeReply,
+  encodeCancel,
+  encodeRequest,
+  operationOf,
+  type Push,
+} from '../wire/message.ts'
+import {
+  PROTOCOL_NAME,
+  VERSION,
+  wireKinds,
+  type WireName,
+  type WireReplyOf,
+  type WireRequestOf,
+} from '../wire/operations.ts'
+import { SlotPool, type TakenSlot } from './slot-pool.ts'
+
+export interface ConnectionOptions {
+  readonly host: string
+  readonly port: number
+  readonly export: string
+  readonly credentials: Credentials
+  /** How long calls wait for a server that is away; Infinity: until their callers give up. */
+  readonly softMs: number
+  readonly onPush: (push: Push) => void
+  /** The server does not know the session: what is open must be told before anything else. */
+  readonly openFiles: () => WireRequestOf<'reclaim'>['open']
+  readonly onLost: (handles: readonly number[]) => void
+  /** A line for the log: connected, gone, refused. */
+  readonly onNote: (text: string) => void
+}
+
+export interface Answer<Name extends WireName> {
+  readonly reply: WireReplyOf<Name>
+  readonly data: readonly Buffer[]
+}
+
+interface Call {
+  readonly name: WireName
+  readonly id: number
+  readonly slot: TakenSlot | undefined
+  readonly encoded: readonly Uint8Array[]
+  readonly settle: (frame: Frame) => void
+  readonly fail: (error: unknown) => void
+}
+
+const SERVER = { roles: ['gridfs-server', 'image-server'], side: 'server' } as const
+const FIRST_RETRY_MS = 50
+const LONGEST_RETRY_MS = 1000
+const CONNECT_MS = 10_000
+
+export class GridConnection {
+  readonly #options: ConnectionOptions
+  readonly #session = randomBytes(16)
+  readonly #calls = new Map<number, Call>()
+  readonly #first = Promise.withResolvers<WireReplyOf<'hello'>>()
+  readonly #slots = new SlotPool(0)
+  #socket: TLSSocket | undefined
+  #isReady = false
+  #isClosed = false
+  #isPatient = true
+  #lastId = 0
+  #retryMs = FIRST_RETRY_MS
+  #retryTimer: NodeJS.Timeout | undefined
+  #softTimer: NodeJS.Timeout | undefined
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options
+    this.#first.promise.catch(() => {})
+    this.#connect()
+  }
+
+  /** What the server said first. Rejects with ERR_SI_FORBIDDEN, ERR_SI_UNTRUSTED when it lets us not in. */
+  get ready(): Promise<WireReplyOf<'hello'>> {
+    return this.#first.promise
+  }
+
+  /** Throws a FuseError with the server's errno, or ETIMEDOUT; ERR_SI_ABORTED with the signal. */
+  async call<Name extends WireName>(
+    name: Name,
+    request: WireRequestOf<Name>,
+    options: { readonly data?: readonly Uint8Array[]; readonly signal?: AbortSignal } = {},
+  ): Promise<Answer<Name>> {
+    const { data = [], signal } = options
+    const slot = operationOf(name).isOnce ? await this.#slots.take(signal) : undefined
+    if (signal?.aborted) {
+      slot?.giveBack()
+      throw abortedError(signal)
+    }
+    return this.#send(name, request, { data, signal, slot })
+  }
+
+  /** Whether calls wait for a server that is away; without patience they fail with ENOTCONN. */
+  setPatience(isPatient: boolean): void {
+    this.#isPatient = isPatient
+    if (!isPatient && !this.#isReady) this.#failAll(new FuseError('ENOTCONN'))
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#retryTimer)
+    clearTimeout(this.#softTimer)
+    this.#socket?.destroy()
+    this.#failAll(new FuseError('ENOTCONN', 'The file system is unmounted'))
+  }
+
+  #send<Name extends WireName>(
+    name: Name,
+    request: WireRequestOf<Name>,
+    how: {
+      readonly data: readonly Uint8Array[]
+      readonly signal: AbortSignal | undefined
+      readonly slot: TakenSlot | undefined
+    },
+  ): Promise<Answer<Name>> {
+    const { data, signal, slot } = how
+    this.#lastId = (this.#lastId + 1) >>> 0
+    const id = this.#lastId
+    const order = { id, slot: slot?.number ?? NO_SLOT, sequence: slot?.sequence ?? 0, data }
+    return new Promise((resolve, reject) => {
+      const onAbort = () => this.#cancel(id, reject, signal)
+      const settled = () => {
+        signal?.removeEventListener('abort', onAbort)
+        this.#calls.delete(id)
+        slot?.giveBack()
+      }
+      const call: Call = {
+        ...{ name, id, slot, encoded: encodeRequest(name, request, order) },
+        settle(frame) {
+          settled()
+          if (frame.kind === wireKinds.failure) {
+            reject(new FuseError(errnoName(frame.code), `${name}: ${errnoName(frame.code)}`))
+          } else resolve({ reply: decodeReply(name, frame), data: frame.data })
+        },
+        fail(error) {
+          settled()
+          reject(error as Error)
+        },
+      }
+      this.#calls.set(id, call)
+      signal?.addEventListener('abort', onAbort, { once: true })
+      if (this.#isReady && !this.#isClosed) this.#write(call.encoded)
+      else if (this.#isClosed || !this.#isPatient) call.fail(new FuseError('ENOTCONN'))
+    })
+  }
+
+  /**
+   * The caller gives up. A server that is there is asked to stop and its answer is waited for: it tells what
+   * happened. While it is away the caller goes at once; the call stays and is settled with its slot later.
+   */
+  #cancel(id: number, reject: (error: Error) => void, signal: AbortSignal | undefined): void {
+    if (this.#isReady) this.#write(encodeCancel(id))
+    else if (signal !== undefined) {
+      if (operationOf(this.#calls.get(id)?.name ?? 'ping').isOnce) reject(abortedError(signal))
+      else this.#calls.get(id)?.fail(abortedError(signal))
+    }
+  }
+
+  #write(parts: readonly Uint8Array[]): void {
+    const socket = this.#socket
+    if (socket === undefined || socket.destroyed) return
+    socket.cork()
+    for (const part of parts) socket.write(part)
+    socket.uncork()
+  }
+
+  #connect(): void {
+    const { host, port, credentials } = this.#options
+    const socket = connect({
+      ...{ host, port, ...credentials.material, ALPNProtocols: [PROTOCOL_NAME] },
+      ...{ rejectUnauthorized: true, timeout: CONNECT_MS },
+      // The role of the certificate counts, not the name by which the server was called.
+      checkServerIdentity(_host, certificate) {
+        try {
+          credentials.check(chainOf(certificate), SERVER)
+          return undefined
+        } catch (error) {
+          return error as Error
+        }
+      },
+    })
+    this.#socket = socket
+    const decoder = new FrameDecoder()
+    let lastError: Error | undefined
+    socket.on('secureConnect', () => {
+      socket.setTimeout(0)
+      socket.setNoDelay(true)
+      this.#greet()
+    })
+    socket.on('timeout', () => socket.destroy(new Error(`no answer within ${CONNECT_MS / 1000} s`)))
+    socket.on('data', (bytes: Buffer) => {
+      try {
+        for (const frame of decoder.push(bytes)) this.#take(frame)
+      } catch (error) {
+        socket.destroy(error as Error)
+      }
+    })
+    socket.on('error', (error) => (lastError = error))
+    socket.on('close', () => this.#lost(lastError))
+  }
+
+  #greet(): void {
+    const request = {
+      ...{ version: VERSION, session: this.#session, export: Buffer.from(this.#options.export) },
+    }
+    const id = 0
+    const encoded = encodeRequest('hello', request, { id, slot: NO_SLOT, sequence: 0, data: [] })
+    this.#calls.set(id, {
+      ...{ name: 'hello', id, slot: undefined, encoded },
+      settle: (frame) => {
+        this.#calls.delete(id)
+        if (frame.kind === wireKinds.failure) this.#refused(errnoName(frame.code))
+        else this.#greeted(decodeReply('hello', frame))
+      },
+      fail: () => {},
+    })
+    this.#write(encoded)
+  }
+
+  #greeted(hello: WireReplyOf<'hello'>): void {
+    this.#retryMs = FIRST_RETRY_MS
+    clearTimeout(this.#softTimer)
+    this.#softTimer = undefined
+    this.#slots.open(hello.slots)
+    this.#options.onNote(`connected to ${this.#options.host}:${this.#options.port}`)
+    const waiting = [...this.#calls.values()]
+    this.#isReady = true
+    if (!hello.isKnown) this.#reclaim()
+    for (const call of waiting) this.#write(call.encoded)
+    this.#first.resolve(hello)
+  }
+
+  /** Answered before anything behind it: a server carries out requests in their order. */
+  #reclaim(): void {
+    const open = this.#options.openFiles()
+    if (open.length === 0) return
+    void this.#send('reclaim', { open }, { data: [], signal: undefined, slot: undefined }).then(
+      ({ reply }) => this.#options.onLost(reply.lost),
+      () => {}, // the connection broke again, or the mount ended
+    )
+  }
+
+  #take(frame: Frame): void {
+    if (frame.kind === wireKinds.push) this.#options.onPush(decodePush(frame))
+    else this.#calls.get(frame.id)?.settle(frame)
+  }
+
+  #refused(errno: string): void {
+    const { host, port } = this.#options
+    const error = new SiError(
+      'ERR_SI_FORBIDDEN',
+      `${host}:${port} does not give us the export ${this.#options.export}: ${errno}`,
+      { hint: 'Compare the export and its clients in the configuration of the server' },
+    )
+    this.#first.reject(error)
+    this.#options.onNote(error.message)
+    this.#socket?.destroy()
+  }
+
+  #lost(error: Error | undefined): void {
+    if (this.#isClosed) return
+    const { host, port } = this.#options
+    const why = error === undefined ? 'the connection ended' : messageOf(error)
+    if (isRefusal(error)) this.#first.reject(refusal(`${host}:${port}`, error))
+    if (this.#isReady || this.#retryMs === FIRST_RETRY_MS) {
+      this.#options.onNote(`${host}:${port} is away: ${why}`)
+    }
+    this.#calls.delete(0)
+    this.#isReady = false
+    if (!this.#isPatient) this.#failAll(new FuseError('ENOTCONN'))
+    this.#softTimer ??= this.#startSoftTimer()
+    this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs)
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS)
+  }
+
+  #startSoftTimer(): NodeJS.Timeout | undefined {
+    const { softMs } = this.#options
+    if (softMs === Infinity) return undefined
+    return setTimeout(() => {
+      this.#softTimer = undefined
+      this.#failAll(new FuseError('ETIMEDOUT', 'The server is away'))
+    }, softMs)
+  }
+
+  #failAll(error: Error): void {
+    for (const call of [...this.#calls.values()]) call.fail(error)
+  }
+}
+
+/** One of both certificates is not believed: trying again changes nothing. */
+function isRefusal(error: Error | undefined): error is Error {
+  return isSiError(error) || (errnoOf(error)?.startsWith('ERR_SSL_') ?? false)
+}
+
+function refusal(place: string, error: Error): SiError {
+  return isSiError(error)
+    ? new SiError('ERR_SI_UNTRUSTED', `Cannot trust ${place}: ${error.message}`, { cause: error })
+    : new SiError('ERR_SI_UNTRUSTED', `${place} does not let us in: ${error.message}`, {
+        hint: 'Its log names the reason: compare our certificate, its role and dates',
+        cause: error,
+      })
+}

@@ -1,0 +1,225 @@
+// Operations on open files and folders, and on locks. Reading and writing run on threads of their own; the
+// rest answers from what the kernel has in memory.
+import { closeSync, fsync, fdatasync, openSync, read, write } from 'node:fs'
+import { promisify } from 'node:util'
+import { copyRange, fallocate, readNames, seekTo } from '../../host/host.ts'
+import { MAXIMUM_DATA_BYTES, type WireReplyOf, type WireRequestOf } from '../wire/operations.ts'
+import { type ServerContext, type ServerHandlers } from './context.ts'
+import { attributesOf, clientPath, killPrivileges, makeOwned } from './name-handlers.ts'
+import { HIDDEN_FOLDER } from './orphans.ts'
+
+/** What of the flags of open(2) a server heeds: the way of access, appending, truncating, exclusion. */
+const PERMISSIONS = 0o7777
+const O_ACCMODE = 3
+const O_CREAT = 0o100
+const O_EXCL = 0o200
+const O_TRUNC = 0o1000
+const O_APPEND = 0o2000
+const O_NOFOLLOW = 0o400000
+const O_DIRECTORY = 0o200000
+const O_TMPFILE = 0o20200000
+const OPEN_FLAGS = O_ACCMODE | O_APPEND | O_TRUNC
+
+const readAsync = promisify(read)
+const writeAsync = promisify(write)
+const fsyncAsync = promisify(fsync)
+const fdatasyncAsync = promisify(fdatasync)
+
+function take(
+  context: ServerContext,
+  handle: number,
+  file: { readonly fd: number; readonly reference: Buffer; readonly flags: number },
+): void {
+  context.files.add(handle, file)
+  context.orphans.opened(file.reference)
+}
+
+/** Owners of locks are told apart by client; flock's and fcntl's locks do not meet. */
+const lockKey = (reference: Buffer, isFlock: boolean) =>
+  `${isFlock ? 'flock' : 'range'} ${reference.toString('latin1')}`
+const lockOwner = ({ client }: ServerContext, owner: bigint) => `${client} ${owner}`
+
+export const fileHandlers = {
+  open(context, { reference, handle, flags }) {
+    context.files.checkRoom()
+    const fd = openSync(context.objects.path(reference), flags & OPEN_FLAGS)
+    take(context, handle, { fd, reference: Buffer.from(reference), flags: flags & OPEN_FLAGS })
+    return attributesOf(context, reference)
+  },
+  reclaim(context, { open }) {
+    const lost: number[] = []
+    for (const { reference, handle, flags } of open) {
+      try {
+        const fd = openSync(context.objects.path(reference), flags & OPEN_FLAGS & ~O_TRUNC)
+        take(context, handle, { fd, reference: Buffer.from(reference), flags: flags & OPEN_FLAGS })
+      } catch {
+        lost.push(handle)
+      }
+    }
+    return { lost }
+  },
+  create(context, wanted, { before }) {
+    context.files.checkRoom()
+    const path = clientPath(context, wanted.parent, wanted.name)
+    const flags = wanted.flags & OPEN_FLAGS
+    const wasMade = before?.length === 0 && isThere(context, wanted)
+    const exclusive = wasMade ? O_NOFOLLOW : O_CREAT | O_EXCL | O_NOFOLLOW
+    const { found, result: fd } = makeOwned(context, wanted, () => {
+      const opened = openSync(path, flags | exclusive, wanted.mode & PERMISSIONS)
+      return { made: context.objects.foundBy(opened), result: opened }
+    })
+    take(context, wanted.handle, { fd, reference: Buffer.from(found.reference), flags })
+    return found
+  },
+  tmpfile(context, { parent, handle, flags, mode, caller }) {
+    context.files.checkRoom()
+    const access = flags & O_ACCMODE
+    const { found, result: fd } = makeOwned(context, { caller, mode }, () => {
+      const path = context.objects.path(parent)
+      const opened = openSync(path, access | O_TMPFILE, mode & PERMISSIONS)
+      return { made: context.objects.foundBy(opened), result: opened }
+    })
+    take(context, handle, { fd, reference: Buffer.from(found.reference), flags: access })
+    return found
+  },
+  release(context, { handle }) {
+    const file = context.files.close(handle)
+    if (file !== undefined) context.orphans.closed(file.reference)
+    return {}
+  },
+  async read({ files }, { handle, offset, sizeBytes }, data) {
+    const buffer = Buffer.allocUnsafe(Math.min(sizeBytes, MAXIMUM_DATA_BYTES))
+    let done = 0
+    while (done < buffer.length) {
+      const { bytesRead } = await readAsync(
+        ...([files.get(handle).fd, buffer, done, buffer.length - done, offset + done] as const),
+      )
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    data.reply = [buffer.subarray(0, done)]
+    return {}
+  },
+  async write(context, { handle, offset, killsPrivileges }, data) {
+    const file = context.files.get(handle)
+    if (killsPrivileges) killPrivileges(context, file.reference)
+    const [first, ...more] = data.request
+    const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(data.request)
+    // At the end of the file, wherever that is, and all of it: nobody else writes in between.
+    const position = (file.flags & O_APPEND) === 0 ? offset : null
+    if (
+      data.before !== undefined &&
+      (await wasAppended(context, file.reference, { before: data.before, bytes }))
+    ) {
+      return { sizeBytes: bytes.length }
+    }
+    let done = 0
+    while (done < bytes.length) {
+      const at = position === null ? null : position + done
+      const { bytesWritten } = await writeAsync(file.fd, bytes, done, bytes.length - done, at)
+      done += bytesWritten
+    }
+    return { sizeBytes: done }
+  },
+  flush: () => ({}), // what is told to others is all there is to it
+  async fsync({ files, verifier }, { handle, isDataOnly }) {
+    await (isDataOnly ? fdatasyncAsync : fsyncAsync)(files.get(handle).fd)
+    return { verifier }
+  },
+  fallocate({ files }, { handle, offset, lengthBytes, mode }) {
+    fallocate(files.get(handle).fd, mode, offset, lengthBytes)
+    return {}
+  },
+  seek: ({ files }, { handle, offset, what }) => ({
+    offset: seekTo(files.get(handle).fd, what, offset),
+  }),
+  copy({ files }, { handle, offset, toHandle, toOffset, lengthBytes }) {
+    const [from, to] = [files.get(handle), files.get(toHandle)]
+    const bounded = Math.min(lengthBytes, COPY_BYTES)
+    return {
+      lengthBytes: copyRange({ fd: from.fd, offset }, { fd: to.fd, offset: toOffset }, bounded),
+    }
+  },
+  readdir: (context, request) => readFolder(context, request),
+  testLock(context, { handle, owner, isFlock, lock }) {
+    const { reference } = context.files.get(handle)
+    const request = { owner: lockOwner(context, owner), lock }
+    return { found: context.locks.conflict(lockKey(reference, isFlock), request) }
+  },
+  async setLock(context, { handle, owner, isFlock, lock, waits }) {
+    const key = lockKey(context.files.get(handle).reference, isFlock)
+    const request = { owner: lockOwner(context, owner), lock }
+    if (waits) await context.locks.wait(key, request, context.signal)
+    else context.locks.set(key, request)
+    return {}
+  },
+  releaseLocks(context, { handle, owner, isFlock }) {
+    const key = lockKey(context.files.get(handle).reference, isFlock)
+    context.locks.release(key, lockOwner(context, owner))
+    return {}
+  },
+  ping: () => ({}),
+} satisfies Partial<ServerHandlers>
+
+function isThere(
+  { objects }: ServerContext,
+  { parent, name }: { readonly parent: Uint8Array; readonly name: Uint8Array },
+): boolean {
+  try {
+    objects.find(parent, name)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Whether these bytes are where the end of the file was. */
+async function wasAppended(
+  { objects }: ServerContext,
+  reference: Uint8Array,
+  { before, bytes }: { readonly before: Buffer; readonly bytes: Buffer },
+): Promise<boolean> {
+  const fd = openSync(objects.path(reference), 'r')
+  try {
+    const found = Buffer.alloc(bytes.length)
+    const { bytesRead } = await readAsync(fd, found, 0, found.length, before.readBigUInt64LE())
+    return bytesRead === bytes.length && found.equals(bytes)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+const COPY_BYTES = 2 ** 26
+
+/** Names of a reply: some hundreds, whose attributes take a few milliseconds to find. */
+const NAMES_BYTES = 16 * 2 ** 10
+const DOTS = new Set(['.', '..'])
+
+/** The names of a folder from a position on, in the order in which its file system has them. */
+function readFolder(
+  context: ServerContext,
+  { reference, position, hasAttributes }: WireRequestOf<'readdir'>,
+): WireReplyOf<'readdir'> {
+  const { objects } = context
+  const isRoot = objects.root.equals(reference)
+  const fd = openSync(objects.path(reference), O_DIRECTORY)
+  try {
+    let next = position
+    for (;;) {
+      const names = readNames(fd, next, NAMES_BYTES)
+      next = names.at(-1)?.next ?? next
+      const shown = names.filter(({ name }) => {
+        const text = name.toString('latin1')
+        return !DOTS.has(text) && !(isRoot && text === HIDDEN_FOLDER)
+      })
+      if (shown.length === 0 && names.length > 0) continue
+      const entries = shown.map(({ name, inode, type }) => ({
+        ...{ name, inode, type },
+        found: hasAttributes ? objects.look(fd, name) : undefined,
+      }))
+      return { entries, next }
+    }
+  } finally {
+    closeSync(fd)
+  }
+}

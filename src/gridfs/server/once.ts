@@ -1,0 +1,112 @@
+// The slots of a session: what was answered last in each, so that a request that comes again takes effect
+// once and is answered the same (NFSv4.1 has the same, RFC 8881 §2.10.6). What cannot simply be done twice
+// is written down before and after, in a file that outlives this process, though not a power cut.
+import { closeSync, openSync, readSync, writeSync } from 'node:fs'
+import { SiError } from '../../core/core.ts'
+
+export type Answer = readonly Uint8Array[]
+
+/** What was about to be done when the process ended. */
+export interface Intent {
+  readonly fields: Buffer
+  /** How it was before; only the operation knows what that means. */
+  readonly evidence: Buffer
+  /** The answer says nothing to another process, which needs to carry the request out for itself. */
+  readonly isAnswerOfProcess: boolean
+}
+
+interface Slot {
+  sequence: number
+  answer: Promise<Answer> | undefined
+  intent: Intent | undefined
+}
+
+export interface OnceRequest {
+  readonly slot: number
+  readonly sequence: number
+  /** What will be written down before, when the operation must not be done twice. */
+  readonly intent: () => Intent | undefined
+  /** `before`: an earlier process meant to do it, and may have. */
+  readonly carryOut: (before: Intent | undefined) => Promise<Answer>
+}
+
+/** Room for the longest names, and for a reference. Longer ones are not written down. */
+const RECORD_BYTES = 4096
+const RECORD_HEADER_BYTES = 12
+const STATES = { empty: 0, intent: 1, answer: 2 } as const
+
+export class Slots {
+  readonly #slots: Slot[]
+  readonly #fd: number
+
+  /** The file is made if need be; what it holds is taken up. */
+  constructor(count: number, file: string) {
+    this.#fd = openSync(file, 'a+', 0o600)
+    closeSync(this.#fd)
+    this.#fd = openSync(file, 'r+')
+    this.#slots = Array.from({ length: count }, (_, slot) => this.#read(slot))
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+
+  /** Answers a request: by carrying it out, or as before when that was done already. */
+  answer(request: OnceRequest): Promise<Answer> {
+    const { slot: number, sequence, carryOut } = request
+    const slot = this.#slots[number]
+    if (slot === undefined) throw outOfOrder(`slot ${number} of ${this.#slots.length}`)
+    if (sequence < slot.sequence) {
+      throw outOfOrder(`sequence ${sequence} after ${slot.sequence} in slot ${number}`)
+    }
+    if (sequence === slot.sequence && slot.answer !== undefined) return slot.answer
+    const before = sequence === slot.sequence ? slot.intent : undefined
+    const intent = before ?? request.intent()
+    slot.sequence = sequence
+    if (intent !== undefined && before === undefined) {
+      this.#write(number, STATES.intent, [intent.fields, intent.evidence])
+    }
+    slot.intent = undefined
+    slot.answer = carryOut(before).then((answer) => {
+      if (intent?.isAnswerOfProcess === false)
+        this.#write(number, STATES.answer, [Buffer.concat(answer), NOTHING])
+      return answer
+    })
+    return slot.answer
+  }
+
+  #write(number: number, state: number, [first, second]: readonly [Buffer, Buffer]): void {
+    const record = Buffer.alloc(RECORD_HEADER_BYTES + first.length + second.length)
+    const isTooLong = record.length > RECORD_BYTES
+    record.writeUInt32LE(this.#slots[number]?.sequence ?? 0, 0)
+    record.writeUInt16LE(isTooLong ? STATES.empty : state, 4)
+    record.writeUInt16LE(first.length & 0xffff, 6)
+    record.writeUInt16LE(second.length & 0xffff, 8)
+    record.set(first, RECORD_HEADER_BYTES)
+    record.set(second, RECORD_HEADER_BYTES + first.length)
+    writeSync(this.#fd, record, 0, Math.min(record.length, RECORD_BYTES), number * RECORD_BYTES)
+  }
+
+  #read(number: number): Slot {
+    const record = Buffer.alloc(RECORD_BYTES)
+    readSync(this.#fd, record, 0, RECORD_BYTES, number * RECORD_BYTES)
+    const [sequence, state] = [record.readUInt32LE(0), record.readUInt16LE(4)]
+    const middle = RECORD_HEADER_BYTES + record.readUInt16LE(6)
+    const first = record.subarray(RECORD_HEADER_BYTES, middle)
+    const second = record.subarray(middle, middle + record.readUInt16LE(8))
+    return {
+      sequence,
+      answer: state === STATES.answer ? Promise.resolve([first]) : undefined,
+      intent:
+        state === STATES.intent
+          ? { fields: first, evidence: second, isAnswerOfProcess: true }
+          : undefined,
+    }
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
+
+function outOfOrder(what: string): SiError {
+  return new SiError('ERR_SI_PROTOCOL', `Request out of order: ${what}`)
+}

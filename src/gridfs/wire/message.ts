@@ -1,0 +1,116 @@
+// Messages as frames: an operation's request and reply, a failure, a push. PROTOCOL.md §2 and §4.
+import { type FrameHeader, encodeFrame, NO_SLOT, type Frame } from './frame.ts'
+import {
+  wireKinds,
+  wireOperations,
+  wirePushes,
+  type WireName,
+  type WireOperation,
+  type WireReplyOf,
+  type WireRequestOf,
+} from './operations.ts'
+import { malformed, WireReader, WireWriter, type Codec, type ValueOf } from './schema.ts'
+
+/** Every operation, without its types. */
+type AnyOperation = WireOperation<unknown, unknown>
+
+const byCode: readonly (WireName | undefined)[] = indexByCode()
+
+function indexByCode(): (WireName | undefined)[] {
+  const names: (WireName | undefined)[] = []
+  for (const [name, { code }] of Object.entries(wireOperations)) names[code] = name as WireName
+  return names
+}
+
+export function operationOf(name: WireName): AnyOperation {
+  return wireOperations[name] as unknown as AnyOperation
+}
+
+export interface RequestOrder {
+  readonly id: number
+  readonly slot: number
+  readonly sequence: number
+}
+
+export function encodeRequest<Name extends WireName>(
+  name: Name,
+  request: WireRequestOf<Name>,
+  order: RequestOrder & { readonly data: readonly Uint8Array[] },
+): readonly Uint8Array[] {
+  const { code, request: codec } = operationOf(name)
+  const { data, ...header } = order
+  return encodeFrame({ kind: wireKinds.request, code, ...header }, encoded(codec, request), data)
+}
+
+/** Throws ERR_SI_PROTOCOL for what is no request. */
+export function decodeRequest(frame: Frame): {
+  readonly name: WireName
+  readonly request: unknown
+} {
+  const name = byCode[frame.code]
+  if (name === undefined) throw malformed(`there is no operation ${frame.code}`)
+  return { name, request: decoded(operationOf(name).request, frame.fields) }
+}
+
+export function encodeReply(
+  name: WireName,
+  id: number,
+  reply: unknown,
+  data: readonly Uint8Array[],
+): readonly Uint8Array[] {
+  const { code, reply: codec } = operationOf(name)
+  return encodeFrame(headerOf(wireKinds.reply, code, id), encoded(codec, reply), data)
+}
+
+export function decodeReply<Name extends WireName>(name: Name, frame: Frame): WireReplyOf<Name> {
+  if (frame.code !== operationOf(name).code) throw malformed(`a reply to another operation`)
+  return decoded(operationOf(name).reply as Codec<WireReplyOf<Name>>, frame.fields)
+}
+
+/** An errno's number: Linux's generic ones. */
+export function encodeFailure(id: number, errno: number): readonly Uint8Array[] {
+  return encodeFrame(headerOf(wireKinds.failure, errno, id), NOTHING)
+}
+
+export function encodeCancel(id: number): readonly Uint8Array[] {
+  return encodeFrame(headerOf(wireKinds.cancel, 0, id), NOTHING)
+}
+
+export type PushName = keyof typeof wirePushes
+export type PushBody<Name extends PushName> = ValueOf<(typeof wirePushes)[Name]['body']>
+export type Push = {
+  readonly [Name in PushName]: { readonly name: Name; readonly body: PushBody<Name> }
+}[PushName]
+
+export function encodePush({ name, body }: Push): readonly Uint8Array[] {
+  const { code, body: codec } = wirePushes[name]
+  return encodeFrame(headerOf(wireKinds.push, code, 0), encoded(codec as Codec<unknown>, body))
+}
+
+export function decodePush(frame: Frame): Push {
+  for (const [name, { code, body }] of Object.entries(wirePushes)) {
+    if (code === frame.code) {
+      return { name, body: decoded(body as Codec<unknown>, frame.fields) } as Push
+    }
+  }
+  throw malformed(`there is no push ${frame.code}`)
+}
+
+const NOTHING = Buffer.alloc(0)
+
+function headerOf(kind: number, code: number, id: number): FrameHeader {
+  return { kind, code, id, slot: NO_SLOT, sequence: 0 }
+}
+
+function encoded<Value>(codec: Codec<Value>, value: Value): Buffer {
+  const writer = new WireWriter()
+  codec.write(writer, value)
+  return writer.finished()
+}
+
+function decoded<Value>(codec: Codec<Value>, fields: Buffer): Value {
+  const reader = new WireReader(fields)
+  const value = codec.read(reader)
+  if (reader.rest().length > 0) throw malformed('bytes are left over')
+  return value
+}

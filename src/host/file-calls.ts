@@ -1,0 +1,160 @@
+// Calls on files that Node lacks, for whoever serves files to others: extended attributes and times through
+// a path of /proc/self/fd, holes, allocation, renaming with flags, ranges copied inside of the kernel.
+// Synchronous, with errors as Node's own. See man 2 of each call.
+import { check, lastError, libc, terminated, type SystemPath } from './libc.ts'
+
+const c = {
+  setxattr: libc.func(
+    'int setxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)',
+  ),
+  getxattr: libc.func(
+    'int64_t getxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)',
+  ),
+  listxattr: libc.func('int64_t listxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
+  removexattr: libc.func('int removexattr(const uint8_t *, const uint8_t *)'),
+  utimensat: libc.func('int utimensat(int, const uint8_t *, const uint8_t *, int)'),
+  renameat2: libc.func('int renameat2(int, const uint8_t *, int, const uint8_t *, uint32_t)'),
+  fallocate: libc.func('int fallocate(int, int, int64_t, int64_t)'),
+  lseek: libc.func('int64_t lseek(int, int64_t, int)'),
+  linkat: libc.func('int linkat(int, const uint8_t *, int, const uint8_t *, int)'),
+  readlinkat: libc.func('int64_t readlinkat(int, const uint8_t *, _Out_ uint8_t *, size_t)'),
+  getdents64: libc.func('int64_t getdents64(int, _Out_ uint8_t *, size_t)'),
+  mknod: libc.func('int mknod(const uint8_t *, uint32_t, uint64_t)'),
+  copyFileRange: libc.func(
+    'int64_t copy_file_range(int, _Inout_ int64_t *, int, _Inout_ int64_t *, size_t, uint32_t)',
+  ),
+}
+
+const AT_FDCWD = -100
+const AT_EMPTY_PATH = 0x1000
+const PATH_MAXIMUM_BYTES = 4096
+/** Offset of the name in struct linux_dirent64. */
+const DIRENT_NAME = 19
+const UTIME_NOW = 0x3fffffff
+const UTIME_OMIT = 0x3ffffffe
+const NS_PER_SECOND = 1_000_000_000n
+const SEEK_SET = 0
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
+/** The largest value and the longest list of names that Linux has. */
+const XATTR_MAXIMUM_BYTES = 65_536
+
+export function setxattr(path: SystemPath, name: SystemPath, value: Uint8Array, flags: number) {
+  const result = c.setxattr(terminated(path), terminated(name), value, value.length, flags)
+  check('setxattr', result as number)
+}
+
+/** Throws ENODATA when there is none of that name. */
+export function getxattr(path: SystemPath, name: SystemPath): Buffer {
+  const into = Buffer.allocUnsafe(XATTR_MAXIMUM_BYTES)
+  const result = c.getxattr(terminated(path), terminated(name), into, into.length)
+  return into.subarray(0, check('getxattr', Number(result)))
+}
+
+/** The names, each with a NUL behind it. */
+export function listxattr(path: SystemPath): Buffer {
+  const into = Buffer.allocUnsafe(XATTR_MAXIMUM_BYTES)
+  const result = c.listxattr(terminated(path), into, into.length)
+  return into.subarray(0, check('listxattr', Number(result)))
+}
+
+export function removexattr(path: SystemPath, name: SystemPath): void {
+  check('removexattr', c.removexattr(terminated(path), terminated(name)) as number)
+}
+
+/** Sets times of access and content, following symbolic links; undefined leaves one alone. */
+export function setTimes(
+  path: SystemPath,
+  accessed: bigint | 'now' | undefined,
+  modified: bigint | 'now' | undefined,
+): void {
+  const times = Buffer.alloc(32)
+  writeTime(times, 0, accessed)
+  writeTime(times, 16, modified)
+  check('utimensat', c.utimensat(AT_FDCWD, terminated(path), times, 0) as number)
+}
+
+function writeTime(into: Buffer, at: number, time: bigint | 'now' | undefined): void {
+  if (typeof time !== 'bigint') {
+    into.writeBigInt64LE(BigInt(time === 'now' ? UTIME_NOW : UTIME_OMIT), at + 8)
+    return
+  }
+  let nanoseconds = time % NS_PER_SECOND
+  if (nanoseconds < 0n) nanoseconds += NS_PER_SECOND
+  into.writeBigInt64LE((time - nanoseconds) / NS_PER_SECOND, at)
+  into.writeBigInt64LE(nanoseconds, at + 8)
+}
+
+/** rename(2) with RENAME_NOREPLACE, RENAME_EXCHANGE. */
+export function renameWithFlags(from: SystemPath, to: SystemPath, flags: number): void {
+  const result = c.renameat2(AT_FDCWD, terminated(from), AT_FDCWD, terminated(to), flags)
+  if ((result as number) !== 0) throw lastError('renameat2', from)
+}
+
+/** Gives an open file (O_PATH will do, O_TMPFILE too) another name. Needs CAP_DAC_READ_SEARCH. */
+export function linkDescriptor(fd: number, to: SystemPath): void {
+  const result = c.linkat(fd, terminated(''), AT_FDCWD, terminated(to), AT_EMPTY_PATH)
+  if ((result as number) !== 0) throw lastError('linkat', to)
+}
+
+/** The target of a symbolic link that is open with O_PATH. */
+export function readlinkOf(fd: number): Buffer {
+  const into = Buffer.allocUnsafe(PATH_MAXIMUM_BYTES)
+  const result = c.readlinkat(fd, terminated(''), into, into.length)
+  return into.subarray(0, check('readlinkat', Number(result)))
+}
+
+export interface FolderName {
+  readonly name: Buffer
+  readonly inode: bigint
+  /** File type bits as in stat(2); 0 where the file system does not tell. */
+  readonly type: number
+  /** Where reading goes on behind this name. */
+  readonly next: bigint
+}
+
+/** The names of an open folder from a position on, "." and ".." too; none at its end. */
+export function readNames(fd: number, position: bigint, maximumBytes: number): FolderName[] {
+  check('lseek', Number(c.lseek(fd, position, SEEK_SET)))
+  const into = Buffer.allocUnsafe(maximumBytes)
+  const length = check('getdents64', Number(c.getdents64(fd, into, into.length)))
+  const names: FolderName[] = []
+  for (let at = 0; at < length; at += into.readUInt16LE(at + 16)) {
+    const end = into.indexOf(0, at + DIRENT_NAME)
+    names.push({
+      name: Buffer.from(into.subarray(at + DIRENT_NAME, end)),
+      inode: into.readBigUInt64LE(at),
+      type: into.readUInt8(at + 18) << 12,
+      next: into.readBigInt64LE(at + 8),
+    })
+  }
+  return names
+}
+
+/** mknod(2) with the device number as the kernel encodes it in 32 bits. */
+export function mknodEncoded(path: SystemPath, mode: number, device: number): void {
+  const [major, minor] = [(device >>> 8) & 0xfff, (device & 0xff) | ((device >>> 12) & 0xfff00)]
+  const encoded = (BigInt(minor & ~0xff) << 12n) | (BigInt(major) << 8n) | BigInt(minor & 0xff)
+  if ((c.mknod(terminated(path), mode, encoded) as number) !== 0) throw lastError('mknod', path)
+}
+
+export function fallocate(fd: number, mode: number, offset: number, lengthBytes: number): void {
+  check('fallocate', c.fallocate(fd, mode, offset, lengthBytes) as number)
+}
+
+/** Where data or a hole begins at or behind an offset; ENXIO when there is none. */
+export function seekTo(fd: number, what: 'data' | 'hole', offset: number): number {
+  const found = c.lseek(fd, offset, what === 'data' ? SEEK_DATA : SEEK_HOLE)
+  return check('lseek', Number(found))
+}
+
+/** Copies a range inside of the kernel; the bytes copied, fewer at the end of the file. */
+export function copyRange(
+  from: { readonly fd: number; readonly offset: number },
+  to: { readonly fd: number; readonly offset: number },
+  lengthBytes: number,
+): number {
+  const offsets = [new BigInt64Array([BigInt(from.offset)]), new BigInt64Array([BigInt(to.offset)])]
+  const result = c.copyFileRange(from.fd, offsets[0], to.fd, offsets[1], lengthBytes, 0)
+  return check('copy_file_range', Number(result))
+}

@@ -1,0 +1,223 @@
+// What strangers and hostile clients get from a server of the grid file system: nothing, and a line in its
+// log that names the reason.
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { describe, test } from 'node:test'
+import { openCredentials, type Role } from '../../src/pki/pki.ts'
+import { startGridServer } from '../../src/gridfs/gridfs.ts'
+import { GridConnection } from '../../src/gridfs/client/connection.ts'
+import { PROTOCOL_NAME } from '../../src/gridfs/wire/operations.ts'
+import { createTlsSite, type TlsSite } from '../lab/tls-site.ts'
+import { waitFor, withScope, type Scope } from '../lab/scope.ts'
+
+interface Site {
+  readonly tls: TlsSite
+  readonly port: number
+  readonly notes: string[]
+  readonly directory: string
+}
+
+const ROUND_MS = 100
+const WAIT_MS = 10_000
+
+async function serve(scope: Scope): Promise<Site> {
+  const tls = await createTlsSite()
+  scope.defer('certificates', async () => tls[Symbol.asyncDispose]())
+  const notes: string[] = []
+  const onNote = (text: string) => notes.push(text)
+  const files = tls.filesOf(await tls.issue('gridfs-server', 'server'))
+  const roles = ['gridfs-server'] as const
+  const credentials = await openCredentials(files, { roles, roundMs: ROUND_MS, onNote })
+  scope.defer('credentials', async () => Promise.resolve(credentials.close()))
+  const [directory, stateDirectory] = [join(scope.directory, 'export'), scope.directory]
+  await mkdir(directory)
+  const server = await startGridServer({
+    ...{ host: '127.0.0.1', port: 0, credentials, onNote, stateDirectory, key: randomBytes(32) },
+    exports: [
+      {
+        ...{ name: '/data', directory, isReadOnly: false },
+        mapCaller: (caller) => caller,
+        allows: ({ name }) => name !== 'unwanted',
+      },
+    ],
+  })
+  scope.defer('server', () => server.close())
+  return { tls, port: server.port, notes, directory }
+}
+
+async function material(tls: TlsSite, role: Role, name: string, daysAgo = 0) {
+  const { certPem: cert, keyPem: key } = await tls.issue(role, name, daysAgo)
+  return { cert, key }
+}
+
+/** Settles once the server has ended the connection; with what TLS said about it. */
+function refused(port: number, options: ConnectionOptions): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket: TLSSocket = connect({
+      ...{ host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: [PROTOCOL_NAME] },
+      ...options,
+    })
+    let error = ''
+    socket.setTimeout(WAIT_MS, () => socket.destroy(new Error('the server let it in')))
+    socket.on('error', ({ message }) => (error = message))
+    socket.on('close', () =>
+      error === 'the server let it in' ? reject(new Error(error)) : resolve(error),
+    )
+    socket.resume()
+  })
+}
+
+/** A client as ours are, to ask what ours never ask. */
+async function client(scope: Scope, site: Site, name = 'client'): Promise<GridConnection> {
+  const files = site.tls.filesOf(await site.tls.issue('gridfs-client', name))
+  const credentials = await openCredentials(files, { roles: ['gridfs-client'] })
+  const connection = new GridConnection({
+    ...{ host: '127.0.0.1', port: site.port, export: '/data', credentials, softMs: WAIT_MS },
+    ...{ onPush: () => {}, openFiles: () => [], onLost: () => {}, onNote: () => {} },
+  })
+  scope.defer('client', async () => {
+    connection.close()
+    return Promise.resolve(credentials.close())
+  })
+  return connection
+}
+
+const strangers: Readonly<
+  Record<string, { readonly says: RegExp; readonly options: (tls: TlsSite) => Promise<object> }>
+> = {
+  'no certificate': {
+    says: /refused 127\.0\.0\.1: .*(did not return a certificate|no certificate)/,
+    options: () => Promise.resolve({}),
+  },
+  'a certificate of another authority': {
+    says: /refused 127\.0\.0\.1: /,
+    async options() {
+      const other = await createTlsSite('other')
+      try {
+        return await material(other, 'gridfs-client', 'client')
+      } finally {
+        await other[Symbol.asyncDispose]()
+      }
+    },
+  },
+  'an expired certificate': {
+    says: /refused 127\.0\.0\.1: .*expired/,
+    options: (tls) => material(tls, 'gridfs-client', 'old', 50),
+  },
+  'a certificate that is not yet valid': {
+    says: /refused 127\.0\.0\.1: .*not yet valid/,
+    options: (tls) => material(tls, 'gridfs-client', 'early', -50),
+  },
+  'the certificate of a signer': {
+    says: /refused 127\.0\.0\.1: /,
+    options: (tls) => material(tls, 'signer', 'signer'),
+  },
+  'TLS 1.2': {
+    says: /refused 127\.0\.0\.1: .*(protocol|version)/,
+    options: async (tls) => ({
+      ...(await material(tls, 'gridfs-client', 'client')),
+      ...{ minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' },
+    }),
+  },
+  'another protocol': {
+    says: /refused 127\.0\.0\.1: .*(gridfs\/1|application protocol)/,
+    options: async (tls) => ({
+      ...(await material(tls, 'gridfs-client', 'client')),
+      ALPNProtocols: ['h2'],
+    }),
+  },
+}
+
+describe('a server of the grid file system', () => {
+  test('refuses strangers, and says why', async (context) => {
+    await withScope(async (scope) => {
+      const site = await serve(scope)
+      for (const [name, { says, options }] of Object.entries(strangers)) {
+        await context.test(name, async () => {
+          site.notes.length = 0
+          await refused(site.port, await options(site.tls))
+          const isSaid = () => Promise.resolve(site.notes.some((note) => says.test(note)))
+          await waitFor(`${String(says)} in ${site.notes.join('; ')}`, isSaid, {
+            ...{ deadlineMs: WAIT_MS, signal: scope.signal },
+          })
+        })
+      }
+    })
+  })
+
+  test('cuts off who was revoked', async () => {
+    await withScope(async (scope) => {
+      const site = await serve(scope)
+      const connection = await client(scope, site, 'revoked')
+      await connection.ready
+      const passphraseFile = undefined
+      const options = { reason: 'keyCompromise', days: 30, passphraseFile } as const
+      await site.tls.authority.revoke('gridfs-client/revoked', options)
+      const isSaid = () => Promise.resolve(site.notes.some((note) => /revoked/.test(note)))
+      await waitFor('the end', isSaid, { deadlineMs: WAIT_MS, signal: scope.signal })
+    })
+  })
+
+  test('gives an export to nobody whom its rules do not name', async () => {
+    await withScope(async (scope) => {
+      const site = await serve(scope)
+      const connection = await client(scope, site, 'unwanted')
+      await assert.rejects(connection.ready, /does not give us the export \/data: EACCES/)
+    })
+  })
+
+  test('finds nothing outside of the export, whatever it is asked for', async () => {
+    await withScope(async (scope) => {
+      const site = await serve(scope)
+      await writeFile(join(scope.directory, 'secret'), 'secret')
+      await symlink('..', join(site.directory, 'up'))
+      const connection = await client(scope, site)
+      const { root } = await connection.ready
+      const find = (parent: Uint8Array, name: string) =>
+        connection.call('lookup', { parent, name: Buffer.from(name) })
+      for (const name of ['..', '.', '', '../secret', 'up/secret', 'a\0b', '/etc']) {
+        await assert.rejects(find(root.reference, name), { code: 'EINVAL' }, name)
+      }
+      await assert.rejects(find(root.reference, '.swarmimager-gridfs'), { code: 'ENOENT' })
+      const { reply: up } = await find(root.reference, 'up')
+      await assert.rejects(find(up.reference, 'secret'), { code: 'ENOTDIR' })
+      await assert.rejects(
+        connection.call('open', { reference: up.reference, handle: 1, flags: 0 }),
+        {
+          code: 'ELOOP',
+        },
+      )
+    })
+  })
+
+  test('knows references that it did not give as stale, and cuts off who sends nonsense', async () => {
+    await withScope(async (scope) => {
+      const site = await serve(scope)
+      const connection = await client(scope, site)
+      const { root } = await connection.ready
+      const forged = Buffer.from(root.reference)
+      forged[5] = (forged[5] ?? 0) ^ 1
+      for (const reference of [forged, Buffer.alloc(0), randomBytes(40)]) {
+        await assert.rejects(connection.call('getattr', { reference }), { code: 'ESTALE' })
+      }
+      const options = await material(site.tls, 'gridfs-client', 'fuzzer')
+      for (const bytes of [Buffer.alloc(24, 0xff), randomBytes(64), Buffer.alloc(24)]) {
+        await new Promise<void>((resolve, reject) => {
+          const socket = connect({
+            ...{ host: '127.0.0.1', port: site.port, rejectUnauthorized: false, ...options },
+            ALPNProtocols: [PROTOCOL_NAME],
+          })
+          socket.setTimeout(WAIT_MS, () => reject(new Error('nonsense is let in')))
+          socket.on('secureConnect', () => socket.write(Buffer.concat([bytes, Buffer.alloc(5e6)])))
+          socket.on('error', () => {})
+          socket.on('close', () => resolve())
+          socket.resume()
+        })
+      }
+      await connection.call('getattr', { reference: root.reference })
+    })
+  })
+})
