@@ -1,5 +1,6 @@
 // si-server: tracker, seeder of every image in the repository, and HTTP, in the foreground.
-import { messageOf } from '../core/core.ts'
+import { join } from 'node:path'
+import { messageOf, SiError } from '../core/core.ts'
 import {
   jsonOption,
   lanesOption,
@@ -9,6 +10,7 @@ import {
   repositoryOption,
   uploadLimitOption,
 } from './arguments.ts'
+import { passphraseFileOption } from './ca.ts'
 import { clusterOption } from './cluster-arguments.ts'
 import { createCommandLog, untilInterrupted } from './command-log.ts'
 import { createCommand } from './command.ts'
@@ -33,6 +35,8 @@ interface ServerFlags extends TlsFlags {
   readonly localDiscovery: boolean
   readonly uploadLimit?: number
   readonly lanes: number
+  readonly issueToNodes?: true
+  readonly passphraseFile?: string
   readonly json?: true
 }
 
@@ -45,6 +49,7 @@ export function createServerCommand(io: Io): Command {
       'si-server                                       all images of /var/lib/swarmimager',
       'si-server --repository /srv/images --http-port 80',
       'si-server --tls                                 only for who has a certificate of our authority',
+      'si-server --tls --issue-to-nodes                and machines that are to be installed get one',
     ],
     exitCodes: [0, 1, 2],
   })
@@ -72,6 +77,11 @@ export function createServerCommand(io: Io): Command {
   return withOptions(command, [
     ...authorityOptions(),
     ...tlsOptions('server'),
+    new Option(
+      '--issue-to-nodes',
+      'with --tls: a certificate for a day to each machine that is to be installed (si-netboot); needs the authority here',
+    ).env('SI_ISSUE_TO_NODES'),
+    passphraseFileOption(),
     jsonOption(),
   ]).action((flags: ServerFlags) => runServer(flags, io))
 }
@@ -89,6 +99,7 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
       pkiDirectory: flags.pki,
       bootDirectory: flags.boot,
       nodes: await nodesFrom(flags, log),
+      issue: await issueFrom(flags),
       host,
       httpPort: flags.httpPort,
       peerPort: flags.peerPort,
@@ -109,6 +120,21 @@ async function runServer(flags: ServerFlags, io: Io): Promise<void> {
   await untilInterrupted(io.signal)
   await server.close()
   security?.close()
+}
+
+/** Throws ERR_SI_USAGE, ERR_SI_AUTHORITY, ERR_SI_CERTIFICATE. */
+async function issueFrom(flags: ServerFlags): Promise<ServerOptions['issue']> {
+  if (flags.issueToNodes !== true) return undefined
+  if (flags.tls !== true) {
+    throw new SiError('ERR_SI_USAGE', '--issue-to-nodes is for servers with --tls', {
+      hint: 'Add --tls (SI_TLS)',
+    })
+  }
+  const { openAuthority } = await import('../pki/pki.ts')
+  const authority = await openAuthority(join(flags.pki, 'ca'))
+  const { passphraseFile } = flags
+  await authority.checkKey(passphraseFile)
+  return { authority, passphraseFile }
 }
 
 async function nodesFrom(flags: ServerFlags, log: Log): Promise<ServerOptions['nodes']> {

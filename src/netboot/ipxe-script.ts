@@ -29,6 +29,8 @@ exit 0
 export interface InstallScriptOptions {
   /** URL of si-server, as this machine reaches it. */
   readonly server: string
+  /** The same for firmware, which knows no TLS; `server` when left out. */
+  readonly bootUrl?: string
   readonly facts: BootFacts
   /** undefined: the server does not know this machine; the image of the facts is installed. */
   readonly host: string | undefined
@@ -37,8 +39,9 @@ export interface InstallScriptOptions {
 }
 
 /** Boots into the installation. */
-export function installScript({ server, facts, host, image }: InstallScriptOptions): string {
-  const url = `${checked(server)}/boot/${checked(facts.image)}`
+export function installScript(options: InstallScriptOptions): string {
+  const { server, bootUrl = server, facts, host, image } = options
+  const url = `${checked(bootUrl)}/boot/${checked(facts.image)}`
   const parameters = [
     `initrd=${INITRAMFS_FILE}`, // EFI kernels find it by name
     `si.server=${checked(server)}`,

@@ -9,10 +9,9 @@
 // Invariant: every change is one rename under a lock that the kernel frees when the writer dies; a
 // certificate is in the index before anybody gets it.
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { errnoOf, messageOf, SiError, systemClock, type Clock } from '../core/core.ts'
-import { flock } from '../host/host.ts'
 import {
   EMPTY_INDEX,
   encodeIndex,
@@ -21,6 +20,7 @@ import {
   type IssuedRecord,
   type RevocationReason,
 } from './authority-index.ts'
+import { ISSUED_FOLDER, whileLocked } from './authority-lock.ts'
 import { parseCertificate, parseCertificates, type Certificate } from './certificate.ts'
 import { syncFolder, writeDurably } from './durable-file.ts'
 import { ROLE_PROFILES, type Identity } from './identity.ts'
@@ -41,8 +41,6 @@ const CERTIFICATE_FILE = 'ca.pem'
 const KEY_FILE = 'ca.key'
 const INDEX_FILE = 'index.json'
 const CRL_FILE = 'crl.pem'
-const LOCK_FILE = '.lock'
-const ISSUED_FOLDER = 'issued'
 
 const FOLDER_MODE = 0o700
 const PUBLIC_MODE = 0o644
@@ -57,6 +55,8 @@ export interface Authority {
   /** The authorities above, nearest first, down from but without the root of another store. */
   readonly issuers: readonly Certificate[]
   list(): Promise<readonly IssuedRecord[]>
+  /** Throws what issuing would, when the key cannot be opened with this passphrase. */
+  checkKey(passphraseFile: string | undefined): Promise<void>
   /** Throws ERR_SI_AUTHORITY_LOCKED while another process changes the store. */
   issue(request: IssueRequest): Promise<IssuedCertificate>
   /** Revokes what `which` names, a serial number or ROLE/NAME, and publishes a CRL. */
@@ -154,6 +154,7 @@ export async function openAuthority(path: string, clock = systemClock): Promise<
   return {
     ...{ directory, certificate, issuers },
     list: async () => (await readIndex(directory)).certificates,
+    checkKey: async (passphraseFile) => void (await readAuthorityKey(store, passphraseFile)),
     issue: (request) => whileLocked(directory, () => issue(store, request)),
     revoke: (which, options) => whileLocked(directory, () => revoke(store, which, options)),
     publishCrl: (options) => whileLocked(directory, () => publishCrl(store, options)),
@@ -313,28 +314,6 @@ async function readIndex(directory: string): Promise<AuthorityIndex> {
 
 async function writeIndex(directory: string, index: AuthorityIndex): Promise<void> {
   await writeDurably(join(directory, INDEX_FILE), encodeIndex(index), PUBLIC_MODE)
-}
-
-async function whileLocked<T>(directory: string, act: () => Promise<T>): Promise<T> {
-  await using lock = await open(join(directory, LOCK_FILE), 'a+', KEY_MODE)
-  if (flock(lock.fd, 'exclusive')) {
-    await removeRemains(directory)
-    return await act()
-  }
-  throw new SiError(
-    'ERR_SI_AUTHORITY_LOCKED',
-    `Cannot change the authority in ${directory}: another process does`,
-    { hint: 'Wait until it has finished' },
-  )
-}
-
-/** Whoever holds the lock knows that a temporary file has lost its writer. */
-async function removeRemains(directory: string): Promise<void> {
-  for (const folder of [directory, join(directory, ISSUED_FOLDER)]) {
-    for (const name of await readdir(folder)) {
-      if (/^\..+\.[0-9a-f]{8}$/.test(name)) await rm(join(folder, name))
-    }
-  }
 }
 
 function authorityExpired(issuer: Certificate): SiError {

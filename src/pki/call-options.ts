@@ -5,8 +5,9 @@ import type { DetailedPeerCertificate, PeerCertificate } from 'node:tls'
 
 /** A context as node:tls makes it; goes to other threads as it is. */
 export interface TlsMaterial {
-  readonly cert: string
-  readonly key: string
+  /** Ours; left out by who has none. */
+  readonly cert?: string
+  readonly key?: string
   readonly ca: string[]
   /** An authority that is trusted may have another above it. */
   readonly allowPartialTrustChain: true
@@ -23,9 +24,9 @@ export interface CallOptions extends TlsMaterial {
 }
 
 /** All in PEM. */
-export function materialOf(cert: string, key: string, ca: string[]): TlsMaterial {
+export function materialOf(own: Pick<TlsMaterial, 'cert' | 'key'>, ca: string[]): TlsMaterial {
   const secureOptions = constants.SSL_OP_NO_TICKET
-  return { cert, key, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3', secureOptions }
+  return { ...own, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3', secureOptions }
 }
 
 /** `check` throws unless the chain is to be believed. */

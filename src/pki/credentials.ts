@@ -112,17 +112,8 @@ class LiveCredentials implements Credentials {
     return this.#now.material
   }
 
-  check(certificates: readonly Uint8Array[], { roles, side }: Demand): Identity {
-    const [leaf, ...others] = parseShown(certificates)
-    if (leaf === undefined) throw untrusted('it shows no certificate')
-    const { anchors, crls } = this.#now.trust
-    checkPath(leaf, { anchors, others, crls, now: this.#clock.now() })
-    const identity = identityIn(leaf, roles)
-    if (identity === undefined) throw untrusted(`${roleFault(leaf, roles)} (${leaf.subject})`)
-    if (!mayBe(leaf, side)) {
-      throw untrusted(`the key usage of ${leaf.subject} does not allow TLS as a ${side}`)
-    }
-    return identity
+  check(certificates: readonly Uint8Array[], demand: Demand): Identity {
+    return judge(certificates, demand, { trust: this.#now.trust, now: this.#clock.now() })
   }
 
   callOptions(): CallOptions {
@@ -185,6 +176,38 @@ class LiveCredentials implements Credentials {
   }
 }
 
+/** For node:https without a certificate of our own: calls go to image servers of these authorities alone. */
+export function anonymousCallOptions(
+  { anchors, crls }: Pick<Trust, 'anchors' | 'crls'>,
+  clock: Clock = systemClock,
+): CallOptions {
+  const trust = { anchors, crls }
+  const check = (chain: readonly Uint8Array[]) =>
+    judge(chain, IMAGE_SERVER, { trust, now: clock.now() })
+  return callOptionsOf(materialOf({}, pemOf(anchors)), check)
+}
+
+/** Throws ERR_SI_UNTRUSTED. */
+function judge(
+  certificates: readonly Uint8Array[],
+  { roles, side }: Demand,
+  { trust, now }: { readonly trust: Pick<Trust, 'anchors' | 'crls'>; readonly now: Date },
+): Identity {
+  const [leaf, ...others] = parseShown(certificates)
+  if (leaf === undefined) throw untrusted('it shows no certificate')
+  checkPath(leaf, { ...trust, others, now })
+  const identity = identityIn(leaf, roles)
+  if (identity === undefined) throw untrusted(`${roleFault(leaf, roles)} (${leaf.subject})`)
+  if (!mayBe(leaf, side)) {
+    throw untrusted(`the key usage of ${leaf.subject} does not allow TLS as a ${side}`)
+  }
+  return identity
+}
+
+function pemOf(certificates: readonly Certificate[]): string[] {
+  return certificates.map(({ bytes }) => encodePem('CERTIFICATE', bytes))
+}
+
 interface Loaded {
   readonly own: Certificate
   readonly material: TlsMaterial
@@ -230,10 +253,9 @@ async function loadFiles(
     throw certificateError(certificateFile, `its first certificate does not belong to ${keyFile}`)
   }
   refuseOwn(own, { others, trust, roles, now, certificateFile })
-  const cert = [own, ...others].map(({ bytes }) => encodePem('CERTIFICATE', bytes)).join('')
-  const ca = trust.anchors.map(({ bytes }) => encodePem('CERTIFICATE', bytes))
   const keyPem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
-  return { own, material: materialOf(cert, keyPem, ca), trust }
+  const identity = { cert: pemOf([own, ...others]).join(''), key: keyPem }
+  return { own, material: materialOf(identity, pemOf(trust.anchors)), trust }
 }
 
 /** What the others would refuse is refused here, where somebody can do something about it. */

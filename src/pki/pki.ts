@@ -9,8 +9,10 @@ export {
 } from './authority.ts'
 export { REVOCATION_REASONS, type IssuedRecord, type RevocationReason } from './authority-index.ts'
 export { chainOf, type CallOptions, type TlsMaterial } from './call-options.ts'
+export { createCertificateRequest, type NewRequest } from './certificate-request.ts'
 export { fingerprintOf, type Certificate } from './certificate.ts'
 export {
+  anonymousCallOptions,
   openCredentials,
   PEER_ROLES,
   type CredentialFiles,

@@ -10,6 +10,7 @@ import {
   KeyUsagesExtension,
   Name,
   Pkcs10CertificateRequest,
+  Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
@@ -118,6 +119,14 @@ export async function makeCrl(options: CrlOptions): Promise<Uint8Array> {
     })),
   })
   return new Uint8Array(crl.rawData)
+}
+
+/** A request for this key to be certified; what it is to be for is for the authority to say. DER. */
+export async function makeCertificateRequest(privateKey: KeyObject): Promise<Uint8Array> {
+  const { publicKey, signingKey, signingAlgorithm } = await toCryptoKeys(privateKey)
+  const keys = { publicKey, privateKey: signingKey }
+  const request = await Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm })
+  return new Uint8Array(request.rawData)
 }
 
 /**

@@ -31,6 +31,8 @@ export interface BootFilesOptions {
   readonly store: NodeStore
   /** `http://server:8080`, as the machine reached it. */
   readonly baseUrl: (request: FastifyRequest) => string
+  /** The same server, for the installation that was booted. */
+  readonly nodeUrl: (request: FastifyRequest) => string
 }
 
 interface BootQuery {
@@ -77,7 +79,7 @@ async function scriptFor(
 async function installation(
   request: FastifyRequest,
   node: NodeConfiguration,
-  { bootDirectory, baseUrl }: BootFilesOptions,
+  { bootDirectory, baseUrl, nodeUrl }: BootFilesOptions,
 ): Promise<string> {
   const { name } = parseImageSpec(node.image)
   const facts = await readBootFacts(bootDirectory, name)
@@ -86,7 +88,14 @@ async function installation(
       `${node.host} is to get ${name}, which has no boot files: si-mkautoinstall ${name}`,
     )
   }
-  return installScript({ server: baseUrl(request), facts, host: node.host, image: undefined })
+  const server = nodeUrl(request)
+  return installScript({
+    bootUrl: baseUrl(request),
+    server,
+    facts,
+    host: node.host,
+    image: undefined,
+  })
 }
 
 async function sendFile(

@@ -22,6 +22,7 @@ import type { PeerSecurity } from '../swarm/swarm.ts'
 import { addBootRoutes } from './boot-files.ts'
 import { renderIndex, type ImageStatus } from './image-index.ts'
 import { addNodeRoutes, type NodeApiOptions } from './node-api.ts'
+import { addCertificateRoute, type CertificateIssue } from './node-certificates.ts'
 import { callerOf, createSecureServer, guardRequests } from './secure-server.ts'
 
 export interface HttpOptions {
@@ -35,6 +36,8 @@ export interface HttpOptions {
   readonly bootDirectory?: string | undefined
   /** What nodes ask and tell; undefined: nothing. */
   readonly nodes?: Omit<NodeApiOptions, 'repository' | 'baseUrl'> | undefined
+  /** Gives certificates to machines that are to be installed; undefined: this server does not. */
+  readonly issue?: CertificateIssue | undefined
   /** undefined: HTTP, for everybody. */
   readonly security: PeerSecurity | undefined
   readonly onNote: (text: string) => void
@@ -76,9 +79,16 @@ export function createHttp(options: HttpOptions): FastifyInstance {
       : undefined
     const { repository } = options
     addNodeRoutes(app, { identityOf, ...options.nodes, repository, baseUrl })
+    const { issue, onNote } = options
+    if (security !== undefined) addCertificateRoute(app, { ...options.nodes, issue, onNote })
     const { bootDirectory } = options
     if (bootDirectory !== undefined) {
-      addBootRoutes(app, { ...options.nodes, bootDirectory, baseUrl })
+      // Machines fetch these in the clear, and talk by TLS once they can.
+      const isSecure = isStrict || issue !== undefined
+      const nodeUrl = isSecure
+        ? (request: FastifyRequest) => `https://${addressedHost(request)}`
+        : baseUrl
+      addBootRoutes(app, { ...options.nodes, bootDirectory, baseUrl, nodeUrl })
     }
   }
   const { pkiDirectory } = options
@@ -149,6 +159,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_SI_REQUEST: 400,
   ERR_SI_FORBIDDEN: 403,
   ERR_SI_BUSY: 429,
+  ERR_SI_AUTHORITY_LOCKED: 503,
 }
 
 function sendError(error: unknown, reply: FastifyReply): FastifyReply {

@@ -1,5 +1,5 @@
-// HTTPS on the port of the image server. Who calls is known by the certificate it shows; `/ca.pem` alone is for everybody.
-// Invariant: nothing else is answered to anybody whom the credentials do not let in now, whenever the connection was
+// HTTPS on the port of the image server. Who calls is known by the certificate it shows. For everybody are what has no secret
+// and is needed before there is a certificate, such as boot files. Invariant: nothing else is answered to anybody whom the credentials do not let in now, whenever the connection was
 // made; who calls without TLS is told so.
 import { createServer } from 'node:https'
 import type { RequestListener, Server } from 'node:http'
@@ -9,6 +9,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf, SiError, systemClock } from '../core/core.ts'
 import { chainOf, PEER_ROLES, type Identity } from '../pki/pki.ts'
 import { Refusals, type PeerSecurity } from '../swarm/swarm.ts'
+import { asksForCertificate } from './node-certificates.ts'
 
 /** For the first byte, and for the handshake after it. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
@@ -18,8 +19,11 @@ const MOST_CONNECTIONS = 4096
 
 const TLS_HANDSHAKE = 0x16
 
-/** For those who compare its fingerprint. */
-const FOR_EVERYBODY = new Set(['/ca.pem'])
+/** Routes; by TLS or in the clear. For those who compare its fingerprint, and for firmware, which knows no certificates. */
+const FOR_EVERYBODY = new Set<string | undefined>([
+  ...['/ca.pem', '/crl.pem'],
+  ...['/boot/ipxe', '/boot/:image/:file'],
+])
 
 /** One port for HTTPS, and for the answer that it is not HTTP; the certificate is renewed as its file is. */
 export function createSecureServer({ credentials }: PeerSecurity, handle: RequestListener): Server {
@@ -58,7 +62,8 @@ export function guardRequests(
 ): void {
   const refusals = new Refusals('caller', { clock: systemClock, onNote })
   app.addHook('onRequest', async (request, reply) => {
-    if (FOR_EVERYBODY.has(request.url)) return undefined
+    if (FOR_EVERYBODY.has(request.routeOptions.url)) return undefined
+    if (asksForCertificate(request) && request.socket instanceof TLSSocket) return undefined
     try {
       judge(request, security)
       return undefined

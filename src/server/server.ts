@@ -26,6 +26,7 @@ export interface ServerOptions {
   readonly bootDirectory?: string | undefined
   /** Answers nodes of a cluster, and keeps what they tell; left out: it does not. */
   readonly nodes?: HttpOptions['nodes']
+  readonly issue?: HttpOptions['issue']
   /** Address to listen on: `0.0.0.0`, `::`, `10.0.0.1`. */
   readonly host: string
   /** 0 means any free port, also for `peerPort`. */
@@ -94,10 +95,10 @@ export async function startServer(
     closers.push(() => seeded.close())
     const status = () =>
       seeded.list().map((image) => statusOf(image, tracker.peerCount(image.metainfo.infoHash)))
-    const { nodes } = options
+    const { nodes, issue } = options
     await nodes?.cluster.current() // a file with a fault is told now
     const folders = { pkiDirectory, bootDirectory: options.bootDirectory }
-    const content = { repository, tracker, announceUrl, status, ...folders, nodes }
+    const content = { repository, tracker, announceUrl, status, ...folders, nodes, issue }
     const http = createHttp({ ...content, security, onNote })
     closers.push(() => http.close())
     const httpPort = await listen(http, host, options.httpPort)
