@@ -19,7 +19,7 @@ ln -sf /proc/self/mounts /etc/mtab
 echo 4 >/proc/sys/kernel/printk
 ip link set lo up
 
-/usr/lib/systemd/systemd-udevd --daemon --resolve-names=never >/dev/null
+SYSTEMD_LOG_LEVEL=warning /usr/lib/systemd/systemd-udevd --daemon --resolve-names=never >/dev/null
 udevadm trigger --type=subsystems --action=add
 udevadm trigger --type=devices --action=add
 udevadm settle --timeout=60

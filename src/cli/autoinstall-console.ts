@@ -7,7 +7,7 @@ import type { Io, OutputStream } from './io.ts'
 export interface MachineConsole {
   /** Writes results and messages to every console. */
   readonly io: Io
-  /** From now on the server gets the log, also what was written before. */
+  /** From now on this host's log on the server gets all that is written, and what was written before. */
   sendTo(reporter: Reporter): void
 }
 
@@ -20,8 +20,8 @@ export async function openMachineConsole(io: Io): Promise<MachineConsole> {
   const write: OutputStream['write'] = (data, onDone) => {
     const text = typeof data === 'string' ? data : Buffer.from(data).toString()
     others.write(text)
-    if (reporter === undefined) kept = (kept + text).slice(-KEPT_CHARACTERS)
-    else reporter.log(text)
+    kept = (kept + text).slice(-KEPT_CHARACTERS)
+    reporter?.log(text)
     return io.stderr.write(data, onDone)
   }
   // Lines rather than a bar that is drawn anew: consoles are recorded, and serial ones are slow.
@@ -31,7 +31,6 @@ export async function openMachineConsole(io: Io): Promise<MachineConsole> {
     sendTo(next) {
       reporter = next
       reporter.log(kept)
-      kept = ''
     },
   }
 }

@@ -1,15 +1,16 @@
 // si-autoinstall: the program of the initramfs, started by its /init on a machine that nobody watches. It ends as the
-// parameters say: reboot, power off, a shell. Invariant: it does nothing on a machine that runs from its own disk.
+// parameters say: reboot, power off, the installed kernel, a shell. Invariant: it does nothing on a machine that runs from its own disk.
 import { readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { exists, formatDuration, isSiError, messageOf, SiError } from '../core/core.ts'
 import { openWatchdog, readKernelCommandLine, readUptimeSeconds, run, start } from '../host/host.ts'
-import type { NodeParameters, Reporter } from '../netboot/netboot.ts'
+import type { After, NodeParameters, Reporter } from '../netboot/netboot.ts'
 import { openMachineConsole, type MachineConsole } from './autoinstall-console.ts'
 import { createCommandProgress } from './command-progress.ts'
 import { createCommand } from './command.ts'
 import type { Io } from './io.ts'
+import { readVersion } from './version.ts'
 import type { Command } from 'commander'
 
 /** In the initramfs: when it was made, in seconds since 1970. It is what tells an initramfs of ours. */
@@ -21,6 +22,8 @@ const ALIVE_FILE = '/run/swarmimager/alive'
 const PATIENCE_FILE = '/run/swarmimager/patience'
 const ALIVE_INTERVAL_MS = 5000
 const MOST_THREADS = 4
+/** How long the server may take to hear of a failure before the machine goes on. */
+const FIRST_TRY_MS = 15_000
 
 export function createAutoinstallCommand(io: Io): Command {
   return createCommand({
@@ -45,32 +48,38 @@ async function runAutoinstall(io: Io): Promise<void> {
     })
   }
   const machine = await openMachineConsole(io)
+  const made = new Date(1000 * Number(await readFile(MADE_FILE, 'utf8')))
+  const what = `SwarmImager ${readVersion()}, boot files of ${made.toISOString()}`
+  machine.io.stderr.write(`si: ${what}\n`)
   const course: Course = { parameters: undefined, reporter: undefined }
-  const stopSigns = await giveSignsOfLife()
-  const ending = await installAndReport(machine, course)
+  const stopSigns = await giveSignsOfLife(machine.io)
+  const ending = await installAndReport(machine, course, made.getTime())
+  if (ending === 'shell') await openShell(io, 'after it the machine reboots')
+  const words = { reboot: 'reboot', shell: 'reboot', poweroff: 'power off', kexec: 'kexec' }
+  machine.io.stderr.write(`si: ${words[ending]}\n`)
   await course.reporter?.flush()
   await stopSigns()
-  await endAs(ending, machine)
+  await endAs(ending)
 }
 
-type Ending = 'reboot' | 'poweroff' | 'shell'
+type Ending = Exclude<After, 'seed'>
 
-async function installAndReport(machine: MachineConsole, course: Course): Promise<Ending> {
+async function installAndReport(
+  machine: MachineConsole,
+  course: Course,
+  madeMs: number,
+): Promise<Ending> {
   const { io } = machine
   const progress = createCommandProgress(io, { command: 'si', json: false })
   const { autoinstall } = await import('../netboot/netboot.ts')
-  const { loadTrust } = await import('../pki/pki.ts')
   const threads = Math.min(MOST_THREADS, availableParallelism())
   const commandLine = await readKernelCommandLine()
   const localConfiguration = await readFile(LOCAL_CONFIGURATION, 'utf8').catch(() => undefined)
-  const madeMs = 1000 * Number(await readFile(MADE_FILE, 'utf8'))
   const trustFiles = (await exists(TRUST_FILE)) ? [TRUST_FILE] : []
   try {
-    const { after, report } = await autoinstall(
+    const after = await autoinstall(
       {
-        ...{ sources: { commandLine, localConfiguration }, madeMs, threads },
-        trust: (parameters) =>
-          loadTrust({ trustFiles, crlFiles: [], allowUnsigned: parameters['allow-unsigned'] }),
+        ...{ sources: { commandLine, localConfiguration }, madeMs, trustFiles, threads },
       },
       {
         progress,
@@ -86,10 +95,7 @@ async function installAndReport(machine: MachineConsole, course: Course): Promis
       },
       io.signal,
     )
-    const { name, version } = report.image
-    progress.note(`${name}/${version} is installed, in ${formatDuration(report.durationMs)}`)
-    if (after === 'kexec') progress.note('kexec is not done by this version: reboot')
-    return after === 'poweroff' || after === 'shell' ? after : 'reboot'
+    return after === 'seed' ? 'reboot' : after
   } catch (error) {
     return await fail(error, { io, course })
   } finally {
@@ -111,10 +117,14 @@ async function fail(
   io.stderr.write(`\nsi: FAILED: ${messageOf(error)}\n`)
   if (hint !== undefined) io.stderr.write(`si: ${hint}\n`)
   if (!isSiError(error) && error instanceof Error) io.stderr.write(`${error.stack ?? ''}\n`)
-  const text = hint === undefined ? messageOf(error) : `${messageOf(error)} (${hint})`
-  await course.reporter?.report({ phase: 'failed', percent: null, message: text, error: text })
-  await course.reporter?.flush()
-  const { parameters } = course
+  const message = messageOf(error)
+  const code = isSiError(error) ? error.code : undefined
+  const { parameters, reporter } = course
+  const { FAILED_PHASE } = await import('../cluster/cluster.ts')
+  const what = { phase: FAILED_PHASE, percent: null, message, error: message, code, hint }
+  const delivery = reporter?.deliver(what)
+  const first = delay(FIRST_TRY_MS, undefined, { signal: io.signal })
+  await Promise.race([delivery, first]) // and on, as long as the failure is shown
   if (parameters?.shell === true) return 'shell'
   const { failure = 'reboot', 'failure-delay': delayMs = 300_000 } = parameters ?? {}
   if (failure === 'shell') return 'shell'
@@ -127,10 +137,13 @@ async function fail(
   return failure === 'poweroff' ? 'poweroff' : 'reboot'
 }
 
-/** As long as this process is well, /init and the kernel's watchdog leave the machine alone. */
-async function giveSignsOfLife(): Promise<() => Promise<void>> {
+/** As long as this process is well, people at its shells included, /init and the kernel's watchdog leave the machine alone. */
+async function giveSignsOfLife(io: Io): Promise<() => Promise<void>> {
   await run('modprobe', ['--quiet', 'softdog'], { okExitCodes: [0, 1] })
   const watchdog = await openWatchdog()
+  if (watchdog === undefined) {
+    io.stderr.write('si: this machine has no watchdog: only the timer of /init ends a hang\n')
+  }
   const sign = async () => {
     await writeFile(ALIVE_FILE, `${Math.floor(await readUptimeSeconds())}\n`)
     await watchdog?.keepAlive()
@@ -149,11 +162,9 @@ async function openShell(io: Io, reason: string): Promise<number> {
   return (await shell.exited).exitCode
 }
 
-async function endAs(ending: Ending, { io }: MachineConsole): Promise<void> {
-  if (ending === 'shell') await openShell(io, 'after it the machine reboots')
-  const words = { reboot: 'reboot', shell: 'reboot', poweroff: 'power off' }
-  io.stderr.write(`si: ${words[ending]}\n`)
+async function endAs(ending: Ending): Promise<void> {
   await run('sync', [])
+  if (ending === 'kexec') await run('kexec', ['--exec']).catch(() => {})
   await run(ending === 'poweroff' ? 'poweroff' : 'reboot', ['-f'])
   // The kernel takes a moment; /init would take the end of this program for a crash.
   await delay(60_000)

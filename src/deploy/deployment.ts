@@ -110,7 +110,7 @@ export async function runDeployment(
     }).catch((error: unknown) => {
       throw sayHowToGoOn(error, signal)
     })
-    io.onComplete?.(report)
+    await io.onComplete?.(report, prepared.directory)
     await seedOn(options.seedForMs, { download, progress, signal })
     return report
   } finally {

@@ -82,8 +82,8 @@ export interface DeployIo {
   confirm(plan: DeployPlan): Promise<void>
   /** Opens a shell where a script failed, and settles with its exit status; left out: nobody is there to use one. */
   readonly shell?: ((reason: string) => Promise<number>) | undefined
-  /** Called when the tree is complete and on the disk, before seeding on. */
-  onComplete?(report: DeployReport): void
+  /** Called when the tree is complete and on the disk, still mounted in `directory`, before seeding on. */
+  onComplete?(report: DeployReport, directory: string): void | Promise<void>
 }
 
 export interface DeployReport {

@@ -1,6 +1,7 @@
 // Virtual machines under QEMU without hardware assistance (TCG), so that they run wherever the tests
 // do. A machine is switched off with its scope; the log of its console is kept when the run fails.
 import { copyFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { startInLab, type LabProgram } from './lab-program.ts'
 import { openConsole, type MachineConsole } from './machine-console.ts'
@@ -47,6 +48,8 @@ export interface MachineOptions {
   /** What the firmware tries first; `disk` when left out. */
   readonly bootFirst?: 'disk' | 'network'
   readonly folders?: readonly SharedFolder[]
+  /** What its clock says when it is switched on, such as 2001-01-01; now when left out. */
+  readonly clock?: string
   /** Socket that gets what the guest writes to /dev/virtio-ports/lab.output. */
   readonly output?: string
 }
@@ -56,6 +59,8 @@ export interface Machine {
   readonly console: MachineConsole
   /** Settles with QEMU's exit status once the machine is off; rejects when interrupted. */
   readonly exited: Promise<number>
+  /** Types on the serial console. */
+  type(text: string): Promise<void>
   /** As the reset button. */
   reset(): Promise<void>
   /** Asks its operating system to shut down, as the power button does. */
@@ -70,12 +75,20 @@ const FIRMWARE = '/usr/share/OVMF'
 export async function startMachine(scope: Scope, options: MachineOptions): Promise<Machine> {
   const base = join(scope.directory, options.name)
   const consoleFile = `${base}-console.log`
+  const consoleSocket = `${base}-console.sock`
   const qmp = `${base}-qmp.sock`
   const args = [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-smp', '2', '-cpu', 'max'],
-    ...['-accel', 'tcg,thread=multi', '-rtc', 'base=utc', '-device', 'virtio-rng-pci'],
+    ...[
+      '-accel',
+      'tcg,thread=multi',
+      '-rtc',
+      `base=${options.clock ?? 'utc'}`,
+      '-device',
+      'virtio-rng-pci',
+    ],
     ...memoryArguments(options),
-    ...['-chardev', `file,id=console,path=${consoleFile},append=on`, '-serial', 'chardev:console'],
+    ...consoleArguments(consoleFile, consoleSocket),
     ...['-qmp', `unix:${qmp},server=on,wait=off`],
     ...outputArguments(options),
     ...(await firmwareArguments(base, options)),
@@ -87,7 +100,13 @@ export async function startMachine(scope: Scope, options: MachineOptions): Promi
     args.push(...(await serveFolder(scope, options.name, folder)))
   }
   const program = startQemu(scope, options, args)
-  return describeMachine(scope, { name: options.name, consoleFile, qmp, program })
+  return describeMachine(scope, { name: options.name, consoleFile, consoleSocket, qmp, program })
+}
+
+/** Written to a file; whoever types connects to the socket. */
+function consoleArguments(file: string, socket: string): string[] {
+  const device = `socket,id=console,path=${socket},server=on,wait=off`
+  return ['-chardev', `${device},logfile=${file},logappend=on`, '-serial', 'chardev:console']
 }
 
 function startQemu(scope: Scope, options: MachineOptions, qemu: readonly string[]): LabProgram {
@@ -100,10 +119,17 @@ function startQemu(scope: Scope, options: MachineOptions, qemu: readonly string[
 
 function describeMachine(
   scope: Scope,
-  started: { name: string; consoleFile: string; qmp: string; program: LabProgram },
+  started: {
+    readonly name: string
+    readonly consoleFile: string
+    readonly consoleSocket: string
+    readonly qmp: string
+    readonly program: LabProgram
+  },
 ): Machine {
-  const { name, program, qmp } = started
+  const { name, program, qmp, consoleSocket } = started
   let hasEnded = false
+  let keyboard: Socket | undefined
   program.exited.finally(() => (hasEnded = true)).catch(() => {})
   const command = async (text: string) => {
     await runQmp(qmp, text, { signal: scope.signal })
@@ -112,10 +138,23 @@ function describeMachine(
     name,
     console: openConsole(scope, started.consoleFile, { name, hasEnded: () => hasEnded }),
     exited: program.exited,
+    async type(text) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      keyboard ??= openKeyboard(consoleSocket)
+      keyboard.write(text, (error) => (error ? reject(error) : resolve()))
+      await promise
+    },
     reset: () => command('system_reset'),
     pressPower: () => command('system_powerdown'),
     cutPower: () => program.stop('SIGKILL'),
   }
+}
+
+/** Stays open as long as the machine runs: what it writes while somebody hangs up is in no log. */
+function openKeyboard(path: string): Socket {
+  const socket = connect(path)
+  socket.on('error', () => {}) // whoever types is told
+  return socket.resume().unref()
 }
 
 function memoryArguments(options: MachineOptions): string[] {

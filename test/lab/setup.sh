@@ -28,6 +28,7 @@ grub-efi-amd64-bin  boot media for UEFI
 grub-pc-bin         boot media for BIOS
 iproute2            ip, tc: the network of the demo
 ipxe                what firmware boots over the network
+kexec-tools         kexec: starts the installed kernel without the firmware
 kmod                depmod, modprobe: modules in the initramfs
 libcap2-bin         setcap: file capabilities on the golden client
 lvm2                logical volumes in the initramfs

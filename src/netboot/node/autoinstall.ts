@@ -3,30 +3,25 @@
 // disk is touched while a parameter is wrong; what waiting can heal is waited for, everything else is thrown.
 import type { NodeAnswer } from '../../cluster/cluster.ts'
 import { throwIfAborted, type Progress } from '../../core/core.ts'
-import type { DeployReport } from '../../deploy/deploy.ts'
 import { readMachineUuid } from '../../host/host.ts'
-import type { Trust } from '../../pki/pki.ts'
+import { loadTrust, type Trust } from '../../pki/pki.ts'
 import { untilItWorks } from './back-off.ts'
 import { correctClock } from './clock.ts'
+import { enrol, type Enrolled, type EnrolmentOptions } from './enrolment.ts'
 import { install } from './install.ts'
-import { configureNetwork, type NetworkFacts } from './network.ts'
+import { configureNetwork } from './network.ts'
 import { type After, type NodeParameters, type Step } from './parameter-table.ts'
 import { bootInterface, parseParameters, type ParameterSources } from './parameters.ts'
-import {
-  askForOrders,
-  askForTime,
-  createReporter,
-  ServerUnreachable,
-  type Orders,
-  type Reporter,
-} from './server-client.ts'
+import { createReporter, type Reporter } from './reporter.ts'
+import { askForOrders, askForTime, type NodeIdentity } from './server-client.ts'
+import { ServerUnreachable, type ImageServer } from './server-request.ts'
 
 export interface AutoinstallOptions {
   readonly sources: ParameterSources
   /** When the initramfs was made, in milliseconds since 1970. */
   readonly madeMs: number
-  /** Whose signatures count; asked for once the parameters are known. */
-  readonly trust: (parameters: NodeParameters) => Promise<Trust>
+  /** PEM files with the authorities whose signatures, and servers, count. */
+  readonly trustFiles: readonly string[]
   readonly threads: number
 }
 
@@ -36,29 +31,19 @@ export interface AutoinstallIo {
   shell(reason: string): Promise<number>
   /** Called as soon as the parameters are known. */
   onParameters(parameters: NodeParameters): Promise<void>
-  /** Called as soon as it is known who this machine is, so that its console can be sent to the server. */
+  /** Called when it is known who this machine is, so that its console and its faults go to the server. */
   onReporter(reporter: Reporter): void
 }
 
-export interface Installed {
-  readonly report: DeployReport
-  readonly after: After
-}
-
+/** How the machine is to end; the kernel for `kexec` is loaded. */
 export async function autoinstall(
   options: AutoinstallOptions,
   io: AutoinstallIo,
   signal: AbortSignal,
-): Promise<Installed> {
+): Promise<After> {
   const { sources } = options
   const say = (text: string) => io.progress.note(text)
-  const learn = async (found: ParameterSources) => {
-    const parsed = parseParameters(found)
-    await io.onParameters(parsed.parameters)
-    if (parsed.fault !== undefined) throw parsed.fault
-    return parsed.parameters
-  }
-  let parameters = await learn(sources)
+  let parameters = await learn(sources, io)
   const step = async (name: Step) => {
     throwIfAborted(signal)
     if (parameters.break.includes(name)) await io.shell(`si.break=${name}`)
@@ -69,24 +54,44 @@ export async function autoinstall(
   await step('time')
   await setClock(parameters.server, options.madeMs, { say, signal })
   await step('configuration')
-  const trust = await options.trust(parameters)
-  const found = await ordersOf(parameters, network, { trust, say, signal })
-  const orders = found?.orders
-  if (orders !== undefined) {
-    parameters = await learn({ ...sources, server: orders.parameters })
+  const { server: url, host = network.hostName } = parameters
+  const identity = { mac: network.card.mac, uuid: await readMachineUuid(), name: host }
+  const waiting = { say, signal }
+  const { trustFiles, threads } = options
+  const link = await connect(url, { identity, trustFiles, ...waiting })
+  const { credentials, crlFiles } = link
+  try {
+    const allowUnsigned = parameters['allow-unsigned']
+    const trust = await loadTrust({ trustFiles, crlFiles, allowUnsigned })
+    const heard = await hearOrders(link.server, identity, { trust, io, ...waiting })
+    const { orders } = heard
+    if (orders !== undefined) {
+      parameters = await learn({ ...sources, server: orders.parameters }, io)
+    }
+    await step('install')
+    const after = parameters.after ?? orders?.afterInstall ?? 'reboot'
+    const security = credentials && { credentials, allowsPlain: false }
+    const what = { ...heard, parameters, after, trust, security, threads }
+    const shell = (reason: string) => io.shell(reason)
+    const ending = await install({ ...what, progress: io.progress, shell }, signal)
+    await step('finish')
+    return ending
+  } finally {
+    credentials?.close()
   }
-  const reporter = createReporter(parameters.server, hostOf(parameters, network, orders), signal)
-  io.onReporter(reporter)
-  await step('install')
-  const after = parameters.after ?? orders?.afterInstall ?? 'reboot'
-  const { progress } = io
-  const { threads } = options
-  const ordersSigner = found?.signer ?? null
-  const shell = (reason: string) => io.shell(reason)
-  const how = { parameters, orders, ordersSigner, after, trust, threads, progress, reporter, shell }
-  const report = await install(how, signal)
-  await step('finish')
-  return { report, after }
+}
+
+/** In memory. */
+const CREDENTIALS_DIRECTORY = '/run/swarmimager/pki'
+
+const isTransient = (error: unknown) =>
+  error instanceof ServerUnreachable || error instanceof NotToInstall
+
+async function learn(sources: ParameterSources, io: AutoinstallIo): Promise<NodeParameters> {
+  const { parameters, fault } = parseParameters(sources)
+  await io.onParameters(parameters)
+  if (fault !== undefined) throw fault
+  return parameters
 }
 
 interface Waiting {
@@ -99,7 +104,6 @@ async function setClock(
   madeMs: number,
   { say, signal }: Waiting,
 ): Promise<void> {
-  const isTransient = (error: unknown) => error instanceof ServerUnreachable
   const serverMs =
     server === undefined
       ? undefined
@@ -116,36 +120,57 @@ class NotToInstall extends Error {
   }
 }
 
-async function ordersOf(
-  { server, host }: NodeParameters,
-  network: NetworkFacts,
-  { trust, say, signal }: Waiting & { readonly trust: Trust },
-): Promise<Orders | undefined> {
-  if (server === undefined) return undefined
-  const name = host ?? network.hostName
-  const identity = { mac: network.card.mac, uuid: await readMachineUuid(), name }
-  const isTransient = (error: unknown) =>
-    error instanceof ServerUnreachable || error instanceof NotToInstall
+/** With an https server, this machine gets a certificate first. */
+async function connect(
+  url: string | undefined,
+  how: Omit<EnrolmentOptions, 'directory'>,
+): Promise<Partial<Enrolled> & { server: ImageServer | undefined; crlFiles: readonly string[] }> {
+  if (url === undefined) return { server: undefined, crlFiles: [] }
+  if (!url.startsWith('https:')) return { server: { url }, crlFiles: [] }
+  const { credentials, crlFiles } = await untilItWorks(
+    () => enrol(url, { directory: CREDENTIALS_DIRECTORY, ...how }),
+    {
+      isTransient,
+      ...how,
+    },
+  )
+  return { server: { url, callOptions: () => credentials.callOptions() }, credentials, crlFiles }
+}
+
+interface Heard {
+  readonly orders: NodeAnswer | undefined
+  /** Who signed them; null: nobody. */
+  readonly ordersSigner: string | null
+  /** For the host that they are for. */
+  readonly reporter: Reporter
+}
+
+/** What is wrong with the orders is reported, too, as far as the machine's name is known before. */
+async function hearOrders(
+  server: ImageServer | undefined,
+  identity: NodeIdentity,
+  how: Waiting & { readonly trust: Trust; readonly io: AutoinstallIo },
+): Promise<Heard> {
+  const { trust, say, signal, io } = how
+  const early = createReporter(server, identity.name, how)
+  const nothing = { orders: undefined, ordersSigner: null, reporter: early }
+  if (server === undefined) return nothing
+  if (identity.name !== undefined) io.onReporter(early)
   const ask = async () => {
     const answer = await askForOrders(server, identity, { trust, signal })
-    if (answer?.orders.boot === 'local') throw new NotToInstall(server, answer.orders.host)
+    if (answer?.orders.boot === 'local') throw new NotToInstall(server.url, answer.orders.host)
     return answer
   }
   const found = await untilItWorks(ask, { isTransient, say, signal })
-  found?.notes.forEach(say)
-  const orders = found?.orders
-  say(
-    orders === undefined
-      ? `${server} has no orders for ${identity.mac}`
-      : `${server} says that this is ${orders.host}, which gets ${orders.image}`,
-  )
-  return found
-}
-
-function hostOf(
-  { host }: NodeParameters,
-  network: NetworkFacts,
-  orders: NodeAnswer | undefined,
-): string {
-  return orders?.host ?? host ?? network.hostName ?? network.card.mac.replaceAll(':', '-')
+  if (found === undefined) {
+    say(`${server.url} has no orders for ${identity.mac}`)
+    return nothing
+  }
+  const { orders, signer, notes } = found
+  notes.forEach(say)
+  say(`${server.url} says that this is ${orders.host}, which gets ${orders.image}`)
+  const isOther = orders.host !== identity.name
+  const reporter = isOther ? createReporter(server, orders.host, how) : early
+  if (isOther) io.onReporter(reporter)
+  return { orders, ordersSigner: signer, reporter }
 }

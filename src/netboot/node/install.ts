@@ -1,23 +1,33 @@
 // The deployment itself, as a machine does it that nobody watches: the disk and the torrent are found out, the
-// server hears how far it is. Invariant: success is reported once, when everything is on the disk and before
-// seeding on.
-import type { NodeAnswer } from '../../cluster/cluster.ts'
-import { isSiError, SiError, type Progress, type ProgressUpdate } from '../../core/core.ts'
+// server hears how far it is. Invariant: success is reported when everything is on the disk, before seeding on, and
+// until the server has heard of it the machine stays up: it would be installed again at its next network boot.
+import { DONE_PHASE, type NodeAnswer } from '../../cluster/cluster.ts'
+import {
+  formatDuration,
+  isSiError,
+  SiError,
+  systemClock,
+  type Progress,
+  type ProgressUpdate,
+} from '../../core/core.ts'
 import {
   deploy,
   formatPlan,
   PLAIN_FINISH,
+  type DeployIo,
   type DeployOptions,
   type DeployReport,
   type ExpectedImage,
   type OverrideOptions,
 } from '../../deploy/deploy.ts'
-import { listDisks } from '../../host/host.ts'
+import { listDisks, readUptimeSeconds } from '../../host/host.ts'
 import type { Trust } from '../../pki/pki.ts'
 import { untilItWorks } from './back-off.ts'
-import { chooseDisk } from './choose-disk.ts'
+import { chooseDisk, refuseWithoutDisk } from './choose-disk.ts'
+import { loadInstalledKernel } from './kexec.ts'
 import type { After, NodeParameters } from './parameter-table.ts'
-import type { Reporter } from './server-client.ts'
+import { createPhaseTimes, type PhaseTimes } from './phase-times.ts'
+import type { Reporter } from './reporter.ts'
 
 export interface Installation {
   readonly parameters: NodeParameters
@@ -26,6 +36,8 @@ export interface Installation {
   readonly ordersSigner: string | null
   readonly after: After
   readonly trust: Trust
+  /** TLS with the server and with peers; undefined: with nobody. */
+  readonly security: DeployOptions['security']
   readonly threads: number
   readonly progress: Progress
   readonly reporter: Reporter
@@ -36,35 +48,48 @@ export interface Installation {
 /** A torrent that cannot be had now may come when its server does. */
 const isTransient = (error: unknown) => isSiError(error, 'ERR_SI_TORRENT_UNAVAILABLE')
 
-export async function install(
-  installation: Installation,
-  signal: AbortSignal,
-): Promise<DeployReport> {
-  const { progress, reporter, shell } = installation
+/** Settles when the disk is done, nobody is to get more pieces, and the server knows. How the machine is to end. */
+export async function install(installation: Installation, signal: AbortSignal): Promise<After> {
+  const { progress, reporter, after, shell } = installation
   refuseUnsignedScripts(installation)
   const target = await targetOf(installation)
   const torrent = torrentOf(installation)
   const options = toDeployOptions(installation, { torrent, target })
   const say = (text: string) => progress.note(text)
   say(`installing ${torrent}`)
-  const run = () =>
-    deploy(
-      options,
-      {
-        progress: reportingProgress(progress, reporter),
-        shell,
-        confirm: async (plan) => formatPlan(plan).split('\n').forEach(say),
-        onComplete: (report) => {
-          const { leftOut, notes } = report
-          ;[...notes, ...leftOut].forEach(say)
-          const { name, version } = report.image
-          const message = [`${name}/${version} installed`, ...leftOut].join('; ')
-          void reporter.report({ phase: 'done', percent: 100, message })
-        },
-      },
-      signal,
-    )
-  return untilItWorks(run, { isTransient, say, signal })
+  const times = createPhaseTimes(systemClock)
+  let delivery = Promise.resolve()
+  let ending = after
+  const io: DeployIo = {
+    progress: reportingProgress(progress, reporter, times),
+    shell,
+    confirm: async (plan) => formatPlan(plan).split('\n').forEach(say),
+    async onComplete(report, directory) {
+      const message = await sayInstalled(report, times, say)
+      delivery = reporter.deliver({ phase: DONE_PHASE, percent: 100, message })
+      delivery.catch(() => {}) // it is waited for below
+      const isLoaded = after === 'kexec' && (await loadInstalledKernel(directory, say))
+      ending = after === 'kexec' && !isLoaded ? 'reboot' : after
+    },
+  }
+  await untilItWorks(() => deploy(options, io, signal), { isTransient, say, signal })
+  await delivery
+  return ending
+}
+
+async function sayInstalled(
+  report: DeployReport,
+  times: PhaseTimes,
+  say: (text: string) => void,
+): Promise<string> {
+  const { durationMs, leftOut, notes } = report
+  ;[...notes, ...leftOut].forEach(say)
+  const { name, version } = report.image
+  const installed = `${name}/${version} is installed, in ${formatDuration(durationMs)}`
+  const upMs = 1000 * (await readUptimeSeconds())
+  say(`phases: ${times.describe()}`)
+  say(`${installed}, ${formatDuration(upMs)} after the kernel started`)
+  return [installed, ...leftOut].join('; ')
 }
 
 /** Images of one's own choice may go unsigned; what runs as root by order of the network may not. */
@@ -115,11 +140,13 @@ function toExpectation(spec: string): ExpectedImage {
 /** A layout of the server chooses its disks itself; si.disk narrows that down. */
 async function targetOf({ parameters, orders }: Installation): Promise<DeployOptions['target']> {
   const { disk } = parameters
+  const present = await listDisks()
+  refuseWithoutDisk(present)
   if (typeof orders?.layout === 'string') {
     const layout = { file: `the layout of ${orders.host}`, text: orders.layout }
     return { type: 'disk', devices: disk === undefined ? [] : [disk], layout }
   }
-  return { type: 'disk', devices: [chooseDisk(disk, await listDisks())] }
+  return { type: 'disk', devices: [chooseDisk(disk, present)] }
 }
 
 function torrentOf({ parameters, orders }: Installation): string {
@@ -138,12 +165,12 @@ function torrentOf({ parameters, orders }: Installation): string {
 }
 
 function toDeployOptions(
-  { parameters, orders, after, trust, threads }: Installation,
+  { parameters, orders, after, trust, security, threads }: Installation,
   { torrent, target }: Pick<DeployOptions, 'torrent' | 'target'>,
 ): DeployOptions {
-  const { image = orders?.image } = parameters
+  const { image = orders?.image, 'seed-for': seedForMs } = parameters
   return {
-    ...{ torrent, target, trust, threads, lanes: 1 },
+    ...{ torrent, target, trust, security, threads, lanes: 1 },
     expect: image === undefined ? undefined : toExpectation(image),
     overrides: overridesOf(orders),
     ...scriptsOf(orders, parameters),
@@ -158,7 +185,7 @@ function toDeployOptions(
       hostName: orders?.host ?? parameters.host ?? null,
       network: orders?.network ?? null,
     },
-    seedForMs: after === 'seed' ? Infinity : parameters['seed-for'],
+    seedForMs: after === 'seed' && seedForMs === 0 ? Infinity : seedForMs,
     dryRun: false,
     pieceCacheBytes: parameters['piece-cache'],
     uploadBytesPerSecond: parameters['upload-limit'],
@@ -169,20 +196,21 @@ function toDeployOptions(
 const REPORT_INTERVAL_MS = 5000
 
 /** Progress that the server hears of, too: each new phase, each step of one that counts nothing, and every five seconds. */
-function reportingProgress(progress: Progress, reporter: Reporter): Progress {
+function reportingProgress(progress: Progress, reporter: Reporter, times: PhaseTimes): Progress {
   let step = ''
   let sentMs = 0
   return {
     note: (text) => progress.note(text),
     update(update) {
       progress.update(update)
+      times.enter(update.phase)
       const nowMs = performance.now()
       const { phase, totalBytes, detail = '' } = update
       const now = totalBytes === undefined ? `${phase}, ${detail}` : phase
       if (now === step && nowMs - sentMs < REPORT_INTERVAL_MS) return
       step = now
       sentMs = nowMs
-      void reporter.report(toReport(update))
+      reporter.report(toReport(update))
     },
   }
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { NodeAnswer } from '../../../src/cluster/cluster.ts'
 import { silentProgress } from '../../../src/core/core.ts'
 import { install, type Installation } from '../../../src/netboot/node/install.ts'
-import { createReporter } from '../../../src/netboot/node/server-client.ts'
+import { createReporter } from '../../../src/netboot/node/reporter.ts'
 import { parseParameters } from '../../../src/netboot/netboot.ts'
 import { UNSIGNED } from '../../lab/certificates.ts'
 
@@ -21,7 +21,8 @@ test('install() runs no scripts that nobody signed, also where unsigned images a
   const installation: Installation = {
     ...{ parameters, orders: ORDERS, ordersSigner: null, after: 'reboot', trust: UNSIGNED },
     ...{ threads: 1, progress: silentProgress, shell: () => Promise.resolve(1) },
-    reporter: createReporter(undefined, undefined, signal),
+    security: undefined,
+    reporter: createReporter(undefined, undefined, { say: assert.fail, signal }),
   }
   await assert.rejects(install(installation, signal), {
     code: 'ERR_SI_UNTRUSTED',
