@@ -72,9 +72,10 @@ export function consoleParameters({ parameters }: BootFacts): readonly string[] 
 
 /** Boots what is on the disk: UEFI goes on in its own order, a BIOS is told to start the first disk. */
 export function localScript(host: string | undefined): string {
-  const name = host === undefined ? '' : `${checked(host)}: `
+  // What has to be written into cluster.yaml stands on the screen of the machine.
+  const who = host === undefined ? '${netX/mac} is not in cluster.yaml' : checked(host)
   return `#!ipxe
-echo SwarmImager: ${name}booting from disk
+echo SwarmImager: ${who}: booting from disk
 iseq \${platform} efi && exit ||
 sanboot --no-describe --drive 0x80 ||
 exit

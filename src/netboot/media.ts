@@ -48,6 +48,9 @@ if serial --unit=${unit} --speed=${baud}; then
   terminal_input --append serial
   terminal_output --append serial
 fi
+if [ "$grub_platform" = efi ]; then
+  insmod all_video # a screen for the kernel
+fi
 source /parameters.cfg
 set timeout=${MENU_SECONDS}
 menuentry ${quoted(`Install ${facts.image} (${facts.version}) on this machine`)} {

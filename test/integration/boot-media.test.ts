@@ -1,17 +1,81 @@
-// USB sticks as devices: what is written to them, and what is refused. Needs root.
+// Media for machines that do not boot from the network. Two machines start from them on a network without DHCP, one by
+// UEFI from a CD, one by BIOS from a USB stick, and get as far as the server's word that they are to boot locally. Needs root.
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { run } from '../../src/host/host.ts'
 import { inspectStick, makeMedium } from '../../src/netboot/netboot.ts'
 import { createLoopDisk, mountDevice } from '../lab/loop-disk.ts'
+import { createNetwork } from '../lab/network.ts'
+import { startMachine, type MachineMedium, type MachineOptions } from '../lab/qemu-machine.ts'
 import { withScope, type Scope } from '../lab/scope.ts'
+import { prepareSite, serveSite } from './network-site.ts'
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root'
 const MIB = 2 ** 20
+const BOOT_DEADLINE_MS = 5 * 60_000
 /** Where the partition of a stick begins, in the words of mtools. */
 const stickFiles = (image: string) => ['-i', `${image}@@${MIB}`]
+
+test(
+  'a machine without DHCP starts from a medium and asks the server what to do',
+  { skip },
+  async () => {
+    await withScope(async (scope) => {
+      const below = (name: string) => join(scope.directory, name)
+      const virtualHosts = ['node07', 'node08']
+      const network = await createNetwork(scope, { hosts: ['server'], virtualHosts })
+      const nodes = virtualHosts.map((name) => network.virtual(name))
+      const media = ['--iso', below('golden.iso'), '--usb', below('golden.img')]
+      const site = {
+        directory: scope.directory,
+        network,
+        nodes,
+        boot: 'local',
+        dhcp: 'none',
+      } as const
+      await prepareSite(scope, { ...site, parameters: 'si.ip=10.77.0.101/24', media })
+      await writeFile(below('parameters.cfg'), 'set parameters="si.ip=10.77.0.102/24 si.rack=r1"\n')
+      await run('mcopy', [...stickFiles(below('golden.img')), '-o', below('parameters.cfg'), '::/'])
+      await serveSite(scope, site)
+      const cd: MachineMedium = { kind: 'cd', file: below('golden.iso') }
+      const stick: MachineMedium = { kind: 'usb-stick', file: below('golden.img') }
+      const machines = [
+        await startFrom(scope, {
+          medium: cd,
+          firmware: 'uefi',
+          network: network.virtual('node07'),
+        }),
+        await startFrom(scope, {
+          medium: stick,
+          firmware: 'bios',
+          network: network.virtual('node08'),
+        }),
+      ]
+      for (const [index, machine] of machines.entries()) {
+        const { name, address } = nodes[index] ?? {}
+        const configured = new RegExp(`has ${address}/24, as the parameters say`)
+        await machine.console.waitFor(configured, BOOT_DEADLINE_MS)
+        const waiting = new RegExp(`says that ${name} starts its own disk: take the medium out`)
+        await machine.console.waitFor(waiting, BOOT_DEADLINE_MS)
+        await machine.cutPower()
+      }
+    })
+  },
+)
+
+async function startFrom(
+  scope: Scope,
+  options: Required<Pick<MachineOptions, 'medium' | 'firmware' | 'network'>>,
+) {
+  const name = options.network.name
+  const file = join(scope.directory, `${name}.disk`)
+  await writeFile(file, '')
+  await truncate(file, 1000 * MIB)
+  const disks = [{ file, bus: 'virtio', serial: 'target' } as const]
+  return startMachine(scope, { name, memoryMiB: 2048, disks, ...options })
+}
 
 test('makeMedium() writes a stick as a device', { skip }, async () => {
   await withScope(async (scope) => {

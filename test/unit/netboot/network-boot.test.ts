@@ -79,6 +79,13 @@ test('localScript() knows both kinds of firmware', () => {
   )
 })
 
+test('localScript() shows the address of a machine that nobody named', () => {
+  assert.match(
+    localScript(undefined),
+    /^echo SwarmImager: \$\{netX\/mac\} is not in cluster\.yaml: booting/m,
+  )
+})
+
 test('parseDhcpRange() reads a range within one network', () => {
   const range = { first: '10.0.0.100', last: '10.0.0.200', netmask: '255.255.255.0' }
   assert.deepEqual(parseDhcpRange('10.0.0.100-10.0.0.200/24'), range)
