@@ -3,7 +3,7 @@
 // ends as the golden one. Needs root.
 import assert from 'node:assert/strict'
 import { globSync, statSync } from 'node:fs'
-import { mkdir, open, rm, symlink, truncate } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import { silentProgress, type Progress } from '../../src/core/core.ts'
@@ -171,26 +171,30 @@ for (const [damage, doDamage] of Object.entries(DAMAGES)) {
   })
 }
 
-/** What no power cut does: somebody was there. */
-const REPLACEMENTS: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
-  'a link': (path) => symlink('/dev/null', path),
+/** What no power cut does: a script or an override of the interrupted deployment, or somebody, was there. */
+const REPLACEMENTS: Readonly<
+  Record<string, (path: string, bystander: string) => Promise<unknown>>
+> = {
+  'a link': (path, bystander) => symlink(bystander, path),
+  'another name of a file': (path, bystander) => link(bystander, path),
   'a pipe that nobody reads': (path) => run('mkfifo', [path]),
 }
 
 for (const [what, replace] of Object.entries(REPLACEMENTS)) {
   test(
-    `deploy() goes no further where ${what} stands in the place of a file`,
+    `deploy() takes ${what} away that stands in the place of a file, and writes nothing through it`,
     { skip },
     async () => {
       await withScope(async (scope) => {
-        const damage = async (path: string) => {
+        const bystander = join(scope.directory, 'bystander')
+        await writeFile(bystander, 'untouched')
+        const { tree, directory, notes } = await deployOverDamage(scope, async (path) => {
           await rm(path)
-          await replace(path)
-        }
-        await assert.rejects(deployOverDamage(scope, damage), {
-          code: 'ERR_SI_DEPLOY',
-          message: /^Cannot write "bulk\/bulk-1": /,
+          await replace(path, bystander)
         })
+        assert.match(notes, HEAL)
+        assert.deepEqual(await compareTrees(tree, directory, { excludes: [] }), [])
+        assert.equal(await readFile(bystander, 'utf8'), 'untouched')
       })
     },
   )
