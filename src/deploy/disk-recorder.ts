@@ -5,7 +5,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { messageOf, SiError } from '../core/core.ts'
 import { syncfsAsync } from '../host/host.ts'
-import { targetError } from './target-error.ts'
+import { FAILING_DISK_HINT, targetError } from './target-error.ts'
 import type { Journal } from './journal.ts'
 import type { WrittenPieces } from './worker-protocol.ts'
 
@@ -47,7 +47,7 @@ export function openDiskRecorder(options: {
       for (const fd of fds) await syncfsAsync(fd)
     } catch (error) {
       const message = `Cannot write to ${fileSystems.join(', ')}: ${messageOf(error)}`
-      throw new SiError('ERR_SI_DEPLOY', message, { cause: error })
+      throw new SiError('ERR_SI_DEPLOY', message, { hint: FAILING_DISK_HINT, cause: error })
     }
   }
   const recordNow = async () => {

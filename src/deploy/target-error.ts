@@ -4,6 +4,10 @@ import { entryPath, type EntryTable } from './entry-table.ts'
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
+/** What EIO means, whatever was being written. */
+export const FAILING_DISK_HINT =
+  'Look at what the kernel says of the disk (dmesg), check its cable, or replace it'
+
 /** Runs `act` on one entry; its errno becomes ERR_SI_TARGET_FULL or ERR_SI_DEPLOY with the path. */
 export function onEntry<T>(table: EntryTable, entry: number, act: () => T): T {
   try {
@@ -26,5 +30,9 @@ export function targetError(name: string, error: unknown): SiError {
       cause: error,
     })
   }
-  return new SiError('ERR_SI_DEPLOY', `Cannot write ${name}: ${messageOf(error)}`, { cause: error })
+  const hint = code === 'EIO' ? FAILING_DISK_HINT : undefined
+  return new SiError('ERR_SI_DEPLOY', `Cannot write ${name}: ${messageOf(error)}`, {
+    hint,
+    cause: error,
+  })
 }

@@ -1,16 +1,19 @@
-// A copy of the golden machine beside its disk: file for file as rsync sees it, and the EFI system partition. Nothing may differ but
-// what is listed here with its reason.
+// The disks of the lab's machines beside the golden machine's, after all of them have run: file for file as rsync sees it, and the
+// EFI system partitions. Nothing may differ but what is listed here with its reason.
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { run } from '../../src/host/host.ts'
 import * as lab from '../lab/lab.ts'
-import { type LabSite } from './lab-site.ts'
+import { type LabNode, type LabSite } from './lab-site.ts'
 
-/** What may differ, by reason. Whole paths; folders end in a slash. */
+/** What may differ on a node, by reason. Whole paths; folders end in a slash. */
 const DOCUMENTED: Readonly<Record<string, RegExp>> = {
   'left out of images': /^(tmp\/.*|lost\+found\/|etc\/machine-id|etc\/ssh\/ssh_host_.+)$/,
   'hidden by mounts on the running golden machine': /^(dev|proc|sys|run|boot\/efi)\/.*$/,
-  'written by running machines': /^var\/(log|lib\/systemd)\/.*$/,
+  'host name and network': /^etc\/(hostname|hosts|systemd\/network\/.+)$/,
+  'boot loader': /^boot\/grub\/.*$/,
+  'override and script of the cluster': /^(etc\/(issue|marked)|var\/log\/swarmimager\/.*)$/,
+  'written by running machines': /^var\/(tmp|log|lib\/systemd)\/.*$/,
 }
 
 export interface MachineFiles {
@@ -37,6 +40,7 @@ export async function readDisk(
   return { tree, efi }
 }
 
+/** By the label of its file system: a deployment may add partitions before those of the golden machine. */
 async function findPartition(disk: lab.LoopDisk, label: string): Promise<string> {
   const { stdout } = await run('blkid', ['--match-token', `LABEL=${label}`, '--output', 'device'])
   const found = stdout.split('\n').find((device) => device.startsWith(`${disk.device}p`))
@@ -48,12 +52,13 @@ async function findPartition(disk: lab.LoopDisk, label: string): Promise<string>
 export async function findDifferences(
   { scope: { signal } }: LabSite,
   golden: MachineFiles,
-  copy: MachineFiles,
+  node: MachineFiles & { readonly firmware: LabNode['firmware'] },
 ): Promise<string[]> {
-  const args = ['--recursive', '--brief', golden.efi, copy.efi]
+  const loaders = node.firmware === 'uefi' ? ['--exclude=BOOT', '--exclude=debian'] : []
+  const args = ['--recursive', '--brief', ...loaders, golden.efi, node.efi]
   const { stdout } = await run('diff', args, { okExitCodes: [0, 1], signal })
   const inEfi = stdout.split('\n').filter((line) => line !== '')
-  const all = await lab.compareTrees(golden.tree, copy.tree, { excludes: [], signal })
+  const all = await lab.compareTrees(golden.tree, node.tree, { excludes: [], signal })
   const paths = all.map((line) => line.slice(ITEM_LENGTH))
   const explained = paths.filter((path) =>
     Object.values(DOCUMENTED).some((pattern) => pattern.test(path)),

@@ -1,6 +1,6 @@
 // What machines that boot into si-autoinstall find: an image server with its authority, images, boot files and cluster.yaml,
 // and a DHCP server, each started when a test wants it. Machines get kernel and initramfs from QEMU, which takes
-// 20 seconds in place of the minute that firmware and iPXE need; the way through those is network-install.test.ts.
+// 20 seconds in place of the minute that firmware and iPXE need; the way through those is e2e/lab.test.ts.
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { run } from '../../src/host/host.ts'
