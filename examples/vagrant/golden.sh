@@ -6,7 +6,8 @@ key=${1:?the public key of the image server}
 export DEBIAN_FRONTEND=noninteractive
 apt-get update --quiet
 apt-get install --yes --quiet --no-install-recommends openssh-server tar fdisk
-install -d -m 700 /root/.ssh
-grep -qxF "$key" /root/.ssh/authorized_keys 2>/dev/null || printf '%s\n' "$key" >>/root/.ssh/authorized_keys
+keys=$(getent passwd root | cut -d: -f6)/.ssh
+install -d -m 700 "$keys"
+grep -qxF "$key" "$keys/authorized_keys" 2>/dev/null || printf '%s\n' "$key" >>"$keys/authorized_keys"
 # What tells a deployed machine from any other.
 printf 'Configured on golden01.\n' >/etc/motd

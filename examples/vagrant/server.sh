@@ -4,11 +4,12 @@
 set -eu
 address=${1:?the address of this server} golden=${2:?the address of the golden client}
 here=/opt/swarmimager/examples/vagrant
-install -d -m 700 /root/.ssh
-[ ! -e /tmp/swarmimager-key ] || install -m 600 /tmp/swarmimager-key /root/.ssh/id_ed25519
+keys=$(getent passwd root | cut -d: -f6)/.ssh
+install -d -m 700 "$keys"
+[ ! -e /tmp/swarmimager-key ] || install -m 600 /tmp/swarmimager-key "$keys/id_ed25519"
 rm -f /tmp/swarmimager-key
 # Machines of a lab come and go under the same names.
-cat >/root/.ssh/config <<END
+cat >"$keys/config" <<END
 Host golden01
   HostName $golden
 Host golden01 node0?

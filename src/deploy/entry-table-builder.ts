@@ -1,6 +1,6 @@
 // Collects manifest entries into an EntryTable while the manifest is being read, so that the entries
 // themselves never exist all at once.
-import { SiError } from '../core/core.ts'
+import { SiError, toTimespec } from '../core/core.ts'
 import { ENTRY_TYPES, type EntryType, type ManifestEntry } from '../image/image.ts'
 import { encodeDetails, type EntryTable } from './entry-table.ts'
 
@@ -10,8 +10,6 @@ const KIND_NUMBERS = Object.fromEntries(
 
 /** Uint32 positions bound the bytes of all paths, and of all details, together. */
 const MAX_POSITION = 2 ** 32 - 1
-
-const NS_PER_SECOND = 1_000_000_000n
 
 export class EntryTableBuilder {
   readonly #paths = new Column((buffer) => new Uint8Array(buffer))
@@ -40,8 +38,8 @@ export class EntryTableBuilder {
     this.#modes.push(entry.mode)
     this.#uids.push(entry.uid)
     this.#gids.push(entry.gid)
-    const nanoseconds = ((entry.mtimeNs % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND
-    this.#mtimeSeconds.push(Number((entry.mtimeNs - nanoseconds) / NS_PER_SECOND))
+    const { seconds, nanoseconds } = toTimespec(entry.mtimeNs)
+    this.#mtimeSeconds.push(Number(seconds))
     this.#mtimeNanoseconds.push(Number(nanoseconds))
     this.#sizes.push(entry.sizeBytes)
     this.#isSparse.push(entry.sparse === null ? 0 : 1)

@@ -1,7 +1,9 @@
 // Calls on files that Node lacks, for whoever serves files to others: extended attributes and times through
 // a path of /proc/self/fd, holes, allocation, renaming with flags, ranges copied inside of the kernel.
 // Synchronous, with errors as Node's own. See man 2 of each call.
+import { toTimespec } from '../core/core.ts'
 import { check, lastError, libc, terminated, type SystemPath } from './libc.ts'
+import { mknod } from './syscalls.ts'
 
 const c = {
   setxattr: libc.func(
@@ -19,7 +21,6 @@ const c = {
   linkat: libc.func('int linkat(int, const uint8_t *, int, const uint8_t *, int)'),
   readlinkat: libc.func('int64_t readlinkat(int, const uint8_t *, _Out_ uint8_t *, size_t)'),
   getdents64: libc.func('int64_t getdents64(int, _Out_ uint8_t *, size_t)'),
-  mknod: libc.func('int mknod(const uint8_t *, uint32_t, uint64_t)'),
   copyFileRange: libc.func(
     'int64_t copy_file_range(int, _Inout_ int64_t *, int, _Inout_ int64_t *, size_t, uint32_t)',
   ),
@@ -32,7 +33,6 @@ const PATH_MAXIMUM_BYTES = 4096
 const DIRENT_NAME = 19
 const UTIME_NOW = 0x3fffffff
 const UTIME_OMIT = 0x3ffffffe
-const NS_PER_SECOND = 1_000_000_000n
 const SEEK_SET = 0
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
@@ -79,9 +79,8 @@ function writeTime(into: Buffer, at: number, time: bigint | 'now' | undefined): 
     into.writeBigInt64LE(BigInt(time === 'now' ? UTIME_NOW : UTIME_OMIT), at + 8)
     return
   }
-  let nanoseconds = time % NS_PER_SECOND
-  if (nanoseconds < 0n) nanoseconds += NS_PER_SECOND
-  into.writeBigInt64LE((time - nanoseconds) / NS_PER_SECOND, at)
+  const { seconds, nanoseconds } = toTimespec(time)
+  into.writeBigInt64LE(seconds, at)
   into.writeBigInt64LE(nanoseconds, at + 8)
 }
 
@@ -133,9 +132,7 @@ export function readNames(fd: number, position: bigint, maximumBytes: number): F
 
 /** mknod(2) with the device number as the kernel encodes it in 32 bits. */
 export function mknodEncoded(path: SystemPath, mode: number, device: number): void {
-  const [major, minor] = [(device >>> 8) & 0xfff, (device & 0xff) | ((device >>> 12) & 0xfff00)]
-  const encoded = (BigInt(minor & ~0xff) << 12n) | (BigInt(major) << 8n) | BigInt(minor & 0xff)
-  if ((c.mknod(terminated(path), mode, encoded) as number) !== 0) throw lastError('mknod', path)
+  mknod(path, mode, (device >>> 8) & 0xfff, (device & 0xff) | ((device >>> 12) & 0xfff00))
 }
 
 export function fallocate(fd: number, mode: number, offset: number, lengthBytes: number): void {

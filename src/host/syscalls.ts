@@ -1,6 +1,7 @@
 // System calls that Node lacks, through koffi. Every function is synchronous, takes paths as bytes or
 // text (so names that are not UTF-8 survive) and throws an error that looks like Node's own:
 // `code` is the errno's name, `syscall` the call. See man 2 of each call.
+import { toTimespec } from '../core/core.ts'
 import { check, lastError, libc, systemError, terminated, type SystemPath } from './libc.ts'
 
 export { type SystemPath } from './libc.ts'
@@ -185,16 +186,14 @@ function deviceNumber(major: number, minor: number): bigint {
   )
 }
 
-const NS_PER_SECOND = 1_000_000_000n
 const times = Buffer.alloc(32) // two struct timespec: access time (left alone), modification time
 const timesView = new DataView(times.buffer, times.byteOffset, times.length)
 const HOST_IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 function encodeTimes(mtimeNs: bigint): Buffer {
-  let nanoseconds = mtimeNs % NS_PER_SECOND
-  if (nanoseconds < 0n) nanoseconds += NS_PER_SECOND
+  const { seconds, nanoseconds } = toTimespec(mtimeNs)
   timesView.setBigInt64(8, BigInt(UTIME_OMIT), HOST_IS_LITTLE_ENDIAN)
-  timesView.setBigInt64(16, (mtimeNs - nanoseconds) / NS_PER_SECOND, HOST_IS_LITTLE_ENDIAN)
+  timesView.setBigInt64(16, seconds, HOST_IS_LITTLE_ENDIAN)
   timesView.setBigInt64(24, nanoseconds, HOST_IS_LITTLE_ENDIAN)
   return times
 }

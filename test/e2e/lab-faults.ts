@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeBulkContent } from '../lab/golden-content.ts'
 import * as lab from '../lab/lab.ts'
+import type { NodeStatus } from '../integration/boot-site.ts'
 import { makeTinySystem } from '../lab/tiny-system.ts'
 import {
   askServer,
@@ -117,7 +118,7 @@ async function failsWith(
   await machine.console.waitFor(/si: FAILED: /, STEP_DEADLINE_MS)
   await machine.exited
   const [, text = ''] = (await machine.console.text()).split('si: FAILED: ')
-  const { report, boot } = await askServer<FaultyNode>(site, `/v1/nodes/${host}`)
+  const { report, boot } = await askServer<NodeStatus>(site, `/v1/nodes/${host}`)
   for (const word of words) {
     assert.match(text, word, 'on the console')
     assert.match(`${report?.error}\n${report?.hint}`, word, 'in the API')
@@ -128,15 +129,6 @@ async function failsWith(
 interface ImageFacts {
   readonly packBytes: number
   readonly pieceLengthBytes: number
-}
-
-interface FaultyNode {
-  readonly boot: string
-  readonly report: {
-    readonly phase: string
-    readonly error?: string
-    readonly hint?: string
-  } | null
 }
 
 async function sentBytes(scope: lab.Scope): Promise<number> {

@@ -6,9 +6,8 @@ import { randomBytes } from 'node:crypto'
 import { connect, type TLSSocket } from 'node:tls'
 import { abortedError, errnoOf, isSiError, messageOf, SiError } from '../../core/core.ts'
 import { chainOf, type Credentials } from '../../pki/pki.ts'
-import { FuseError } from '../fuse/errno.ts'
-import { errnoName } from '../fuse/errno.ts'
-import { FrameDecoder, NO_SLOT, type Frame } from '../wire/frame.ts'
+import { errnoName, FuseError } from '../fuse/errno.ts'
+import { FrameDecoder, NO_SLOT, writeFrame, type Frame } from '../wire/frame.ts'
 import {
   decodePush,
   decodeReply,
@@ -49,8 +48,6 @@ export interface Answer<Name extends WireName> {
 
 interface Call {
   readonly name: WireName
-  readonly id: number
-  readonly slot: TakenSlot | undefined
   readonly encoded: readonly Uint8Array[]
   readonly settle: (frame: Frame) => void
   readonly fail: (error: unknown) => void
@@ -137,7 +134,7 @@ export class GridConnection {
         slot?.giveBack()
       }
       const call: Call = {
-        ...{ name, id, slot, encoded: encodeRequest(name, request, order) },
+        ...{ name, encoded: encodeRequest(name, request, order) },
         settle(frame) {
           settled()
           if (frame.kind === wireKinds.failure) {
@@ -161,19 +158,16 @@ export class GridConnection {
    * happened. While it is away the caller goes at once; the call stays and is settled with its slot later.
    */
   #cancel(id: number, reject: (error: Error) => void, signal: AbortSignal | undefined): void {
+    const call = this.#calls.get(id)
+    if (call === undefined || signal === undefined) return
     if (this.#isReady) this.#write(encodeCancel(id))
-    else if (signal !== undefined) {
-      if (operationOf(this.#calls.get(id)?.name ?? 'ping').isOnce) reject(abortedError(signal))
-      else this.#calls.get(id)?.fail(abortedError(signal))
-    }
+    else if (operationOf(call.name).isOnce) reject(abortedError(signal))
+    else call.fail(abortedError(signal))
   }
 
   #write(parts: readonly Uint8Array[]): void {
     const socket = this.#socket
-    if (socket === undefined || socket.destroyed) return
-    socket.cork()
-    for (const part of parts) socket.write(part)
-    socket.uncork()
+    if (socket !== undefined && !socket.destroyed) writeFrame(socket, parts)
   }
 
   #connect(): void {
@@ -218,7 +212,7 @@ export class GridConnection {
     const id = 0
     const encoded = encodeRequest('hello', request, { id, slot: NO_SLOT, sequence: 0, data: [] })
     this.#calls.set(id, {
-      ...{ name: 'hello', id, slot: undefined, encoded },
+      ...{ name: 'hello', encoded },
       settle: (frame) => {
         this.#calls.delete(id)
         if (frame.kind === wireKinds.failure) this.#refused(errnoName(frame.code))

@@ -2,7 +2,7 @@
 // behind (see pending-writes).
 import { FuseError } from '../fuse/errno.ts'
 import { type FuseHandlers } from '../fuse/file-system.ts'
-import { type Mount, type OpenFile } from './mount-context.ts'
+import { type Mount } from './mount-context.ts'
 import { toWireOwner } from './lock-handlers.ts'
 import { entryOf } from './name-handlers.ts'
 import { seenIn } from './node-table.ts'
@@ -13,17 +13,16 @@ const O_TRUNC = 0o1000
 
 export function fileHandlers(mount: Mount) {
   const { nodes, server, writes, openFiles } = mount
-  const take = (nodeId: number, flags: number) => {
-    const handle = mount.nextHandle()
-    const file: OpenFile = { nodeId, reference: nodes.reference(nodeId), flags, hasWritten: false }
-    openFiles.set(handle, file)
-    return handle
+  const take = (handle: number, nodeId: number, flags: number) => {
+    const reference = nodes.reference(nodeId)
+    openFiles.set(handle, { nodeId, reference, flags, hasWritten: false })
   }
   return {
     async open(id, { flags }, { signal }) {
       await writes.settled(id)
       const node = nodes.node(id)
-      const handle = take(id, flags & ~O_TRUNC)
+      const handle = mount.nextHandle()
+      take(handle, id, flags & ~O_TRUNC)
       try {
         const request = { reference: node.reference, handle, flags }
         const { reply } = await server.call('open', request, { signal })
@@ -47,10 +46,7 @@ export function fileHandlers(mount: Mount) {
       }
       const { reply } = await server.call('create', request, { signal })
       const entry = entryOf(mount, reply)
-      const { reference } = reply
-      openFiles.set(handle, {
-        ...{ nodeId: entry.nodeId, reference: Buffer.from(reference), flags, hasWritten: false },
-      })
+      take(handle, entry.nodeId, flags)
       return { entry, opened: { handle } }
     },
     async tmpfile(parent, { flags, mode }, { uid, gid, signal }) {
@@ -58,14 +54,7 @@ export function fileHandlers(mount: Mount) {
       const request = { parent: nodes.reference(parent), handle, flags, mode, caller: { uid, gid } }
       const { reply } = await server.call('tmpfile', request, { signal })
       const entry = entryOf(mount, reply)
-      openFiles.set(handle, {
-        ...{
-          nodeId: entry.nodeId,
-          reference: Buffer.from(reply.reference),
-          flags,
-          hasWritten: false,
-        },
-      })
+      take(handle, entry.nodeId, flags)
       return { entry, opened: { handle } }
     },
     async read(id, { handle, offset, sizeBytes }, { signal }) {

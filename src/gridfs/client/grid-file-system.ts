@@ -83,8 +83,6 @@ function onPush(nodes: NodeTable, push: Push, notify: (notification: Notificatio
       notify({ type: 'invalidate-entry', parent: parent.id, name, expireOnly: false })
       return
     }
-    case 'everything':
-      return
     default:
       push satisfies never
   }

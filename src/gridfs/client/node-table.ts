@@ -1,5 +1,6 @@
 // Nodes as the kernel of this machine counts them, and what each is to the server. The same object always
 // has the same reference, so it has one node however it was reached.
+import { asBuffer } from '../../core/core.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { ROOT_NODE_ID } from '../fuse/file-system.ts'
 import { type Forgotten } from '../fuse/control-operations.ts'
@@ -68,5 +69,5 @@ export function seenIn({ modifiedNs, changedNs, sizeBytes }: WireAttributes): Gr
 }
 
 function keyOf(reference: Uint8Array): string {
-  return Buffer.from(reference.buffer, reference.byteOffset, reference.length).toString('latin1')
+  return asBuffer(reference).toString('latin1')
 }

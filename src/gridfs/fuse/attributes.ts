@@ -1,6 +1,7 @@
 // What a file system tells the kernel about an object, and its encodings: struct fuse_attr, fuse_entry_out,
 // fuse_attr_out, fuse_kstatfs. The other way, struct fuse_setattr_in: what a caller wants to be changed.
-import { type BodyReader } from './body-reader.ts'
+import { fromTimespec, toTimespec } from '../../core/core.ts'
+import { type FieldReader } from '../field-reader.ts'
 
 export interface FileAttributes {
   readonly inode: bigint
@@ -68,8 +69,6 @@ export const ATTRIBUTES_BYTES = 88
 export const ENTRY_BYTES = 40 + ATTRIBUTES_BYTES
 const STATISTICS_BYTES = 80
 
-const NS_PER_SECOND = 1_000_000_000n
-
 export function writeAttributes(into: Buffer, at: number, attributes: FileAttributes): void {
   into.writeBigUInt64LE(attributes.inode, at)
   writeNumber(into, at + 8, attributes.sizeBytes)
@@ -135,7 +134,7 @@ const VALID = {
 } as const
 
 /** struct fuse_setattr_in. */
-export function readAttributeChanges(body: BodyReader): {
+export function readAttributeChanges(body: FieldReader): {
   readonly handle: number | undefined
   readonly lockOwner: bigint | undefined
   readonly changes: AttributeChanges
@@ -144,12 +143,13 @@ export function readAttributeChanges(body: BodyReader): {
   body.skip(4)
   const [handle, size, lockOwner] = [body.number(), body.u64(), body.u64()]
   const seconds = [body.i64(), body.i64(), body.i64()] as const
-  const nanoseconds = [body.u32(), body.u32(), body.u32()] as const
+  const nanoseconds = [BigInt(body.u32()), BigInt(body.u32()), BigInt(body.u32())] as const
   const mode = body.u32()
   body.skip(4)
   const [uid, gid] = [body.u32(), body.u32()]
   const has = (flag: number) => (valid & flag) !== 0
-  const time = (index: 0 | 1 | 2) => seconds[index] * NS_PER_SECOND + BigInt(nanoseconds[index])
+  const time = (index: 0 | 1 | 2) =>
+    fromTimespec({ seconds: seconds[index], nanoseconds: nanoseconds[index] })
   return {
     handle: has(VALID.handle) ? handle : undefined,
     lockOwner: has(VALID.lockOwner) ? lockOwner : undefined,
@@ -177,9 +177,8 @@ export function writeNumber(into: Buffer, at: number, value: number): void {
 }
 
 function writeTime(into: Buffer, secondsAt: number, nanosecondsAt: number, timeNs: bigint): void {
-  let nanoseconds = timeNs % NS_PER_SECOND
-  if (nanoseconds < 0n) nanoseconds += NS_PER_SECOND
-  into.writeBigInt64LE((timeNs - nanoseconds) / NS_PER_SECOND, secondsAt)
+  const { seconds, nanoseconds } = toTimespec(timeNs)
+  into.writeBigInt64LE(seconds, secondsAt)
   into.writeUInt32LE(Number(nanoseconds), nanosecondsAt)
 }
 

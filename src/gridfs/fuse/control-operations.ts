@@ -1,6 +1,5 @@
 // Locks, and what only few file systems answer: ioctl, poll, bmap. Also what has no reply: forget.
-import { SiError } from '../../core/core.ts'
-import { type BodyReader } from './body-reader.ts'
+import { malformed, type FieldReader } from '../field-reader.ts'
 import { operation, done, whole } from './operation.ts'
 
 /** A range of bytes that somebody locks; `end` is the last byte, 2^63 - 1 for "to the end of the file". */
@@ -26,11 +25,11 @@ export interface IoctlReply {
 const LOCK_TYPES = ['read', 'write', 'unlock'] as const // F_RDLCK, F_WRLCK, F_UNLCK
 const LOCK_IS_FLOCK = 1 << 0
 
-function readLock(body: BodyReader) {
+function readLock(body: FieldReader) {
   const [handle, owner] = [body.number(), body.u64()]
   const [start, end] = [body.u64(), body.u64()]
   const type = LOCK_TYPES[body.u32()]
-  if (type === undefined) throw new SiError('ERR_SI_PROTOCOL', 'Malformed FUSE request: lock type')
+  if (type === undefined) throw malformed('FUSE request', 'lock type')
   const [pid, flags] = [body.u32(), body.u32()]
   const lock: FileLock = { start, end, type, pid }
   return { handle, owner, lock, isFlock: (flags & LOCK_IS_FLOCK) !== 0 }
@@ -93,11 +92,11 @@ export const controlOperations = {
   ),
 } as const
 
-export function readForget(nodeId: number, body: BodyReader): Forgotten[] {
+export function readForget(nodeId: number, body: FieldReader): Forgotten[] {
   return [{ nodeId, lookups: body.number() }]
 }
 
-export function readBatchForget(body: BodyReader): Forgotten[] {
+export function readBatchForget(body: FieldReader): Forgotten[] {
   const count = body.u32()
   body.skip(4)
   const forgotten: Forgotten[] = []

@@ -1,6 +1,6 @@
 // Operations on open files and folders and on extended attributes.
 import { writeNumber } from './attributes.ts'
-import { type BodyReader } from './body-reader.ts'
+import { type FieldReader } from '../field-reader.ts'
 import { type DirectoryBuffer } from './directory-buffer.ts'
 import { encodeOpened } from './name-operations.ts'
 import { done, operation, whole } from './operation.ts'
@@ -16,13 +16,13 @@ const RELEASE_FLUSH = 1 << 0
 const RELEASE_FLOCK = 1 << 1
 const FSYNC_DATA_ONLY = 1 << 0
 
-function readOpen(body: BodyReader) {
+function readOpen(body: FieldReader) {
   const [flags, openFlags] = [body.u32(), body.u32()]
   return { flags, killsPrivileges: (openFlags & 1) !== 0 }
 }
 
 /** struct fuse_read_in: read, readdir, readdirplus. */
-function readRead(body: BodyReader) {
+function readRead(body: FieldReader) {
   const [handle, offset] = [body.number(), body.offset()]
   const [sizeBytes, readFlags] = [body.u32(), body.u32()]
   const [lockOwner, flags] = [body.u64(), body.u32()]
@@ -30,7 +30,7 @@ function readRead(body: BodyReader) {
   return { handle, offset, sizeBytes, flags, lockOwner: hasOwner ? lockOwner : undefined }
 }
 
-function readWrite(body: BodyReader) {
+function readWrite(body: FieldReader) {
   const [handle, offset] = [body.number(), body.offset()]
   const [sizeBytes, writeFlags] = [body.u32(), body.u32()]
   const [lockOwner, flags] = [body.u64(), body.u32()]
@@ -46,7 +46,7 @@ function readWrite(body: BodyReader) {
   }
 }
 
-function readRelease(body: BodyReader) {
+function readRelease(body: FieldReader) {
   const [handle, flags, releaseFlags] = [body.number(), body.u32(), body.u32()]
   const lockOwner = body.u64()
   return {
@@ -56,7 +56,7 @@ function readRelease(body: BodyReader) {
   }
 }
 
-function readFsync(body: BodyReader) {
+function readFsync(body: FieldReader) {
   const [handle, flags] = [body.number(), body.u32()]
   return { handle, isDataOnly: (flags & FSYNC_DATA_ONLY) !== 0 }
 }
@@ -83,13 +83,13 @@ function encodeOffset(offset: number): Buffer {
 const directory = (names: DirectoryBuffer): readonly Uint8Array[] => [names.encoded()]
 
 /** `sizeBytes` 0 asks for the size alone. */
-function readGetxattr(body: BodyReader) {
+function readGetxattr(body: FieldReader) {
   const sizeBytes = body.u32()
   body.skip(4)
   return { sizeBytes }
 }
 
-function readCopy(body: BodyReader) {
+function readCopy(body: FieldReader) {
   const [handle, offset, toNodeId] = [body.number(), body.offset(), body.number()]
   const [toHandle, toOffset] = [body.number(), body.offset()]
   const [lengthBytes, flags] = [body.offset(), body.u64()]

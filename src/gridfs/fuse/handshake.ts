@@ -1,7 +1,7 @@
 // The first exchange, FUSE_INIT: versions, limits and which optional behaviour of the kernel we take.
 // Specification: linux/fuse.h, struct fuse_init_in and fuse_init_out.
 import { SiError } from '../../core/core.ts'
-import { type BodyReader } from './body-reader.ts'
+import { type FieldReader } from '../field-reader.ts'
 
 /** Bits of the `flags` of INIT; those above 31 travel in `flags2`. */
 export const CAPABILITIES = {
@@ -62,7 +62,7 @@ export const NEWEST_MINOR = 45
 const PAGE_BYTES = 4096
 const REPLY_BYTES = 64
 
-export function readKernelOffer(body: BodyReader): KernelOffer {
+export function readKernelOffer(body: FieldReader): KernelOffer {
   const [major, minor, maximumReadaheadBytes, flags] = [
     ...([body.u32(), body.u32(), body.u32(), body.u32()] as const),
   ]

@@ -10,7 +10,7 @@ import {
   ENTRY_BYTES,
   type Entry,
 } from './attributes.ts'
-import { type BodyReader } from './body-reader.ts'
+import { type FieldReader } from '../field-reader.ts'
 import { done, noFields, operation, whole } from './operation.ts'
 
 /** An open file or folder as the file system numbers it, and how the kernel shall cache it. */
@@ -71,13 +71,13 @@ const GETATTR_HANDLE = 1 << 0
 const OPEN_KILLS_PRIVILEGES = 1 << 0
 
 /** struct fuse_create_in and the name: create and tmpfile. */
-function readCreate(body: BodyReader) {
+function readCreate(body: FieldReader) {
   const [flags, mode, umask, openFlags] = [body.u32(), body.u32(), body.u32(), body.u32()]
   const killsPrivileges = (openFlags & OPEN_KILLS_PRIVILEGES) !== 0
   return { name: body.name(), flags, mode, umask, killsPrivileges }
 }
 
-function readRename(body: BodyReader, flags: number, newParent: number) {
+function readRename(body: FieldReader, flags: number, newParent: number) {
   return { newParent, flags, name: body.name(), newName: body.name() }
 }
 

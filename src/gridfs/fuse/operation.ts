@@ -1,16 +1,16 @@
 // What an operation of the protocol is: a number, how its request is read, how its reply is written.
-import { type BodyReader } from './body-reader.ts'
+import { type FieldReader } from '../field-reader.ts'
 
 export interface Operation<Fields, Reply> {
   readonly opcode: number
-  readonly decode: (body: BodyReader) => Fields
+  readonly decode: (body: FieldReader) => Fields
   /** The body behind the header, in parts so that data is not copied. */
   readonly encode: (reply: Reply) => readonly Uint8Array[]
 }
 
 export function operation<Fields, Reply>(
   opcode: number,
-  decode: (body: BodyReader) => Fields,
+  decode: (body: FieldReader) => Fields,
   encode: (reply: Reply) => readonly Uint8Array[],
 ): Operation<Fields, Reply> {
   return { opcode, decode, encode }

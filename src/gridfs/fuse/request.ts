@@ -1,6 +1,6 @@
 // A request of the kernel as a value: header, operation by name, its fields. Pure; nothing is copied, so
 // names and data are views into the bytes given.
-import { BodyReader } from './body-reader.ts'
+import { FieldReader } from '../field-reader.ts'
 import {
   controlOperations,
   readBatchForget,
@@ -50,7 +50,7 @@ export type FuseRequest =
       readonly kind: 'operation'
       readonly header: RequestHeader
       readonly name: OperationName
-      readonly body: BodyReader
+      readonly body: FieldReader
     }
 
 const RESENT = 1n << 63n
@@ -66,7 +66,7 @@ function indexByOpcode(): (OperationName | undefined)[] {
 
 /** Throws ERR_SI_PROTOCOL on bytes that are no request. The body of an operation is still to be read. */
 export function decodeRequest(bytes: Buffer): FuseRequest {
-  const reader = new BodyReader(bytes)
+  const reader = new FieldReader(bytes, 'FUSE request')
   const header = readHeader(reader)
   switch (header.opcode) {
     case OPCODE.init:
@@ -87,7 +87,7 @@ export function decodeRequest(bytes: Buffer): FuseRequest {
   }
 }
 
-function readHeader(reader: BodyReader): RequestHeader {
+function readHeader(reader: FieldReader): RequestHeader {
   reader.skip(4) // the length: what was read is one request, whole
   const opcode = reader.u32()
   const unique = reader.u64()
@@ -100,7 +100,7 @@ function readHeader(reader: BodyReader): RequestHeader {
 /** The fields of an operation's request. */
 export function decodeFields<Name extends OperationName>(
   name: Name,
-  body: BodyReader,
+  body: FieldReader,
 ): FieldsOf<Name> {
   const { decode } = operations[name] as unknown as Operation<FieldsOf<Name>, ReplyOf<Name>>
   return decode(body)

@@ -65,8 +65,7 @@ const writevAsync = promisify(writev)
 
 /** Begins to answer the kernel's requests. */
 export function startFuseSession(options: FuseSessionOptions): FuseSession {
-  const session = new Session(options)
-  return session
+  return new Session(options)
 }
 
 class Session implements FuseSession {

@@ -8,7 +8,6 @@ import { type ServerContext, type ServerHandlers } from './context.ts'
 import { attributesOf, clientPath, killPrivileges, makeOwned } from './name-handlers.ts'
 import { HIDDEN_FOLDER } from './orphans.ts'
 
-/** What of the flags of open(2) a server heeds: the way of access, appending, truncating, exclusion. */
 const PERMISSIONS = 0o7777
 const O_ACCMODE = 3
 const O_CREAT = 0o100
@@ -18,6 +17,7 @@ const O_APPEND = 0o2000
 const O_NOFOLLOW = 0o400000
 const O_DIRECTORY = 0o200000
 const O_TMPFILE = 0o20200000
+/** What of the flags of open(2) is heeded: the way of access, appending, truncating. */
 const OPEN_FLAGS = O_ACCMODE | O_APPEND | O_TRUNC
 
 const readAsync = promisify(read)
@@ -34,6 +34,12 @@ function take(
   context.orphans.opened(file.reference)
 }
 
+function open(context: ServerContext, { reference, handle, flags }: WireRequestOf<'open'>): void {
+  const heeded = flags & OPEN_FLAGS
+  const fd = openSync(context.objects.path(reference), heeded)
+  take(context, handle, { fd, reference: Buffer.from(reference), flags: heeded })
+}
+
 /** Owners of locks are told apart by client; flock's and fcntl's locks do not meet. */
 const lockKey = (reference: Buffer, isFlock: boolean) =>
   `${isFlock ? 'flock' : 'range'} ${reference.toString('latin1')}`
@@ -42,16 +48,14 @@ const lockOwner = ({ client }: ServerContext, owner: bigint) => `${client} ${own
 export const fileHandlers = {
   open(context, { reference, handle, flags }) {
     context.files.checkRoom()
-    const fd = openSync(context.objects.path(reference), flags & OPEN_FLAGS)
-    take(context, handle, { fd, reference: Buffer.from(reference), flags: flags & OPEN_FLAGS })
+    open(context, { reference, handle, flags })
     return attributesOf(context, reference)
   },
-  reclaim(context, { open }) {
+  reclaim(context, { open: files }) {
     const lost: number[] = []
-    for (const { reference, handle, flags } of open) {
+    for (const { reference, handle, flags } of files) {
       try {
-        const fd = openSync(context.objects.path(reference), flags & OPEN_FLAGS & ~O_TRUNC)
-        take(context, handle, { fd, reference: Buffer.from(reference), flags: flags & OPEN_FLAGS })
+        open(context, { reference, handle, flags: flags & ~O_TRUNC })
       } catch {
         lost.push(handle)
       }
@@ -62,7 +66,8 @@ export const fileHandlers = {
     context.files.checkRoom()
     const path = clientPath(context, wanted.parent, wanted.name)
     const flags = wanted.flags & OPEN_FLAGS
-    const wasMade = before?.length === 0 && isThere(context, wanted)
+    const { parent, name } = wanted
+    const wasMade = before?.length === 0 && context.objects.findIfThere(parent, name) !== undefined
     const exclusive = wasMade ? O_NOFOLLOW : O_CREAT | O_EXCL | O_NOFOLLOW
     const { found, result: fd } = makeOwned(context, wanted, () => {
       const opened = openSync(path, flags | exclusive, wanted.mode & PERMISSIONS)
@@ -158,20 +163,7 @@ export const fileHandlers = {
     context.locks.release(key, lockOwner(context, owner))
     return {}
   },
-  ping: () => ({}),
 } satisfies Partial<ServerHandlers>
-
-function isThere(
-  { objects }: ServerContext,
-  { parent, name }: { readonly parent: Uint8Array; readonly name: Uint8Array },
-): boolean {
-  try {
-    objects.find(parent, name)
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** Whether these bytes are where the end of the file was. */
 async function wasAppended(

@@ -11,7 +11,7 @@ import {
   truncateSync,
   unlinkSync,
 } from 'node:fs'
-import { errnoOf } from '../../core/core.ts'
+import { asBuffer } from '../../core/core.ts'
 import {
   asOwner,
   getxattr,
@@ -184,7 +184,7 @@ function keep(
   how: 'move' | 'link',
 ): boolean {
   const { objects, orphans } = context
-  const victim = findIfThere(context, parent, name)
+  const victim = objects.findIfThere(parent, name)
   if (victim === undefined) return false
   const { reference, attributes } = victim
   const isFile = (attributes.mode & TYPE_MASK) === TYPE_FILE
@@ -195,20 +195,7 @@ function keep(
   return how === 'move'
 }
 
-function findIfThere({ objects }: ServerContext, parent: Uint8Array, name: Uint8Array) {
-  try {
-    return objects.find(parent, name)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
-
 function toTime(time: { readonly isNow: boolean; readonly timeNs: bigint } | undefined) {
   if (time === undefined) return undefined
   return time.isNow ? ('now' as const) : time.timeNs
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -3,7 +3,7 @@
 // one up. Invariant: what is opened by a reference was found by a lookup below the export's root.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, type BigIntStats } from 'node:fs'
-import { errnoOf } from '../../core/core.ts'
+import { asBuffer, errnoOf } from '../../core/core.ts'
 import { fileHandleOf, linkDescriptor, openFileHandle } from '../../host/host.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { type Found, type WireAttributes } from '../wire/operations.ts'
@@ -21,7 +21,7 @@ export interface ObjectTableOptions {
 
 const SEAL_BYTES = 12
 /** Node has no name for it; the number of every architecture of Node 24. */
-export const O_PATH = 0o10000000
+const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
 const LOOKED_AT = O_PATH | constants.O_NOFOLLOW | O_CLOEXEC
 
@@ -77,24 +77,23 @@ export class ObjectTable {
     return this.#adopt(openSync(this.pathOf(parent, name), LOOKED_AT))
   }
 
+  /** As `find`; undefined for ENOENT. */
+  findIfThere(parent: Uint8Array, name: Uint8Array): Found | undefined {
+    return unlessAbsent(() => this.find(parent, name))
+  }
+
   /** What a name in an open folder leads to, when it is still there and in this file system. */
   look(folderFd: number, name: Buffer): Found | undefined {
-    try {
-      const fd = openSync(
-        Buffer.concat([Buffer.from(`/proc/self/fd/${folderFd}/`), name]),
-        LOOKED_AT,
-      )
+    const path = Buffer.concat([Buffer.from(`/proc/self/fd/${folderFd}/`), name])
+    return unlessAbsent(() => {
+      const fd = openSync(path, LOOKED_AT)
       try {
         const status = fstatSync(fd, { bigint: true })
-        if (status.dev !== this.#device) return undefined
-        return { reference: this.#seal(fileHandleOf(fd)), attributes: toAttributes(status) }
+        return status.dev === this.#device ? this.foundBy(fd, status) : undefined
       } finally {
         closeSync(fd)
       }
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined
-      throw error
-    }
+    })
   }
 
   /** An object of the export by its path here. */
@@ -108,8 +107,7 @@ export class ObjectTable {
   }
 
   /** What a lookup of an open file would say. */
-  foundBy(fd: number): Found {
-    const status = fstatSync(fd, { bigint: true })
+  foundBy(fd: number, status = fstatSync(fd, { bigint: true })): Found {
     return { reference: this.#seal(fileHandleOf(fd)), attributes: toAttributes(status) }
   }
 
@@ -117,19 +115,15 @@ export class ObjectTable {
     return toAttributes(fstatSync(this.descriptor(reference), { bigint: true }))
   }
 
-  status(reference: Uint8Array): BigIntStats {
-    return fstatSync(this.descriptor(reference), { bigint: true })
-  }
-
   #adopt(fd: number): Found {
     try {
       const status = fstatSync(fd, { bigint: true })
       if (status.dev !== this.#device) throw new FuseError('EXDEV')
-      const reference = this.#seal(fileHandleOf(fd))
-      const key = latin1(reference)
+      const found = this.foundBy(fd, status)
+      const key = latin1(found.reference)
       if (this.#descriptors.has(key)) closeSync(fd)
       else this.#remember(key, fd)
-      return { reference, attributes: toAttributes(status) }
+      return found
     } catch (error) {
       closeSync(fd)
       throw error
@@ -167,6 +161,15 @@ export class ObjectTable {
   }
 }
 
+function unlessAbsent<T>(find: () => T): T | undefined {
+  try {
+    return find()
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
 /** One component of a path that stays in its folder. */
 function isName(name: Uint8Array): boolean {
   if (name.length === 0 || name.includes(0) || name.includes(SLASH)) return false
@@ -177,7 +180,7 @@ const SLASH = 0x2f
 const DOT = 0x2e
 
 export function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  return asBuffer(bytes).toString('latin1')
 }
 
 function toAttributes(status: BigIntStats): WireAttributes {

@@ -8,7 +8,6 @@ export type Answer = readonly Uint8Array[]
 
 /** What was about to be done when the process ended. */
 export interface Intent {
-  readonly fields: Buffer
   /** How it was before; only the operation knows what that means. */
   readonly evidence: Buffer
   /** The answer says nothing to another process, which needs to carry the request out for itself. */
@@ -30,9 +29,9 @@ export interface OnceRequest {
   readonly carryOut: (before: Intent | undefined) => Promise<Answer>
 }
 
-/** Room for the longest names, and for a reference. Longer ones are not written down. */
+/** Room for any answer and any reference; the values of long extended attributes are not written down. */
 const RECORD_BYTES = 4096
-const RECORD_HEADER_BYTES = 12
+const RECORD_HEADER_BYTES = 8
 const STATES = { empty: 0, intent: 1, answer: 2 } as const
 
 export class Slots {
@@ -64,26 +63,24 @@ export class Slots {
     const intent = before ?? request.intent()
     slot.sequence = sequence
     if (intent !== undefined && before === undefined) {
-      this.#write(number, STATES.intent, [intent.fields, intent.evidence])
+      this.#write(number, STATES.intent, intent.evidence)
     }
     slot.intent = undefined
     slot.answer = carryOut(before).then((answer) => {
       if (intent?.isAnswerOfProcess === false)
-        this.#write(number, STATES.answer, [Buffer.concat(answer), NOTHING])
+        this.#write(number, STATES.answer, Buffer.concat(answer))
       return answer
     })
     return slot.answer
   }
 
-  #write(number: number, state: number, [first, second]: readonly [Buffer, Buffer]): void {
-    const record = Buffer.alloc(RECORD_HEADER_BYTES + first.length + second.length)
+  #write(number: number, state: number, content: Buffer): void {
+    const record = Buffer.alloc(RECORD_HEADER_BYTES + content.length)
     const isTooLong = record.length > RECORD_BYTES
     record.writeUInt32LE(this.#slots[number]?.sequence ?? 0, 0)
     record.writeUInt16LE(isTooLong ? STATES.empty : state, 4)
-    record.writeUInt16LE(first.length & 0xffff, 6)
-    record.writeUInt16LE(second.length & 0xffff, 8)
-    record.set(first, RECORD_HEADER_BYTES)
-    record.set(second, RECORD_HEADER_BYTES + first.length)
+    record.writeUInt16LE(content.length & 0xffff, 6)
+    record.set(content, RECORD_HEADER_BYTES)
     writeSync(this.#fd, record, 0, Math.min(record.length, RECORD_BYTES), number * RECORD_BYTES)
   }
 
@@ -91,21 +88,15 @@ export class Slots {
     const record = Buffer.alloc(RECORD_BYTES)
     readSync(this.#fd, record, 0, RECORD_BYTES, number * RECORD_BYTES)
     const [sequence, state] = [record.readUInt32LE(0), record.readUInt16LE(4)]
-    const middle = RECORD_HEADER_BYTES + record.readUInt16LE(6)
-    const first = record.subarray(RECORD_HEADER_BYTES, middle)
-    const second = record.subarray(middle, middle + record.readUInt16LE(8))
+    const end = RECORD_HEADER_BYTES + record.readUInt16LE(6)
+    const content = record.subarray(RECORD_HEADER_BYTES, end)
     return {
       sequence,
-      answer: state === STATES.answer ? Promise.resolve([first]) : undefined,
-      intent:
-        state === STATES.intent
-          ? { fields: first, evidence: second, isAnswerOfProcess: true }
-          : undefined,
+      answer: state === STATES.answer ? Promise.resolve([content]) : undefined,
+      intent: state === STATES.intent ? { evidence: content, isAnswerOfProcess: true } : undefined,
     }
   }
 }
-
-const NOTHING = Buffer.alloc(0)
 
 function outOfOrder(what: string): SiError {
   return new SiError('ERR_SI_PROTOCOL', `Request out of order: ${what}`)

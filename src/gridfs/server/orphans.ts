@@ -60,11 +60,6 @@ export class Orphans {
     return this.#orphans.has(latin1(reference)) ? 1 : 0
   }
 
-  /** Removes what an earlier process kept and nobody has claimed. */
-  dropUnclaimed(): void {
-    for (const key of [...this.#orphans.keys()]) if (!this.#openCounts.has(key)) this.#drop(key)
-  }
-
   #find(name: string): void {
     const { reference } = this.#objects.adoptPath(join(this.#folder, name))
     this.#orphans.set(latin1(reference), join(this.#folder, name))

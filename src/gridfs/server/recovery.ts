@@ -2,14 +2,8 @@
 // done now? Before a request that cannot simply be done twice, evidence is taken of how things are; when it
 // comes again, evidence and what is there now tell. PROTOCOL.md §5.
 import { fstatSync } from 'node:fs'
-import { errnoOf } from '../../core/core.ts'
 import { getxattr } from '../../host/host.ts'
-import {
-  type Found,
-  type WireName,
-  type WireReplyOf,
-  type WireRequestOf,
-} from '../wire/operations.ts'
+import { type WireName, type WireReplyOf, type WireRequestOf } from '../wire/operations.ts'
 import { type ServerContext } from './context.ts'
 
 type Context = Omit<ServerContext, 'signal'>
@@ -35,14 +29,7 @@ interface Named {
   readonly name: Uint8Array
 }
 
-function find({ objects }: Context, { parent, name }: Named): Found | undefined {
-  try {
-    return objects.find(parent, name)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
+const find = ({ objects }: Context, { parent, name }: Named) => objects.findIfThere(parent, name)
 
 /** What a name leads to; nothing when it leads nowhere. */
 const present = (context: Context, named: Named) =>

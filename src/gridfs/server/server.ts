@@ -3,12 +3,13 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { createServer, type TLSSocket, type Server } from 'node:tls'
 import { readFile } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { type AddressInfo } from 'node:net'
-import { isSiError, messageOf, SiError } from '../../core/core.ts'
+import { isSiError, listenError, messageOf, SiError } from '../../core/core.ts'
 import { chainOf, type Credentials, type Identity } from '../../pki/pki.ts'
 import { LockTable } from '../lock-table.ts'
-import { FrameDecoder, type Frame } from '../wire/frame.ts'
+import { FrameDecoder, writeFrame, type Frame } from '../wire/frame.ts'
 import { decodeRequest, encodeFailure, encodeReply } from '../wire/message.ts'
 import {
   PROTOCOL_NAME,
@@ -150,9 +151,7 @@ function serve(socket: TLSSocket, serving: Serving): void {
   const decoder = new FrameDecoder()
   const send = (parts: readonly Uint8Array[]) => {
     if (socket.destroyed) return
-    socket.cork()
-    for (const part of parts) socket.write(part)
-    socket.uncork()
+    writeFrame(socket, parts)
     if (socket.writableLength > MAXIMUM_WAITING_BYTES) {
       serving.onNote(`cut off ${identity.name}: it does not read its answers`)
       socket.destroy()
@@ -200,24 +199,35 @@ function greet(
   const shared = serving.shared.get(latin1(hello.export))
   if (shared === undefined || !shared.allows(identity)) {
     serving.onNote(`refused ${identity.name} the export ${latin1(hello.export)}`)
-    send(encodeFailure(frame.id, shared === undefined ? ENOENT : EACCES))
+    send(
+      encodeFailure(
+        frame.id,
+        shared === undefined ? constants.errno.ENOENT : constants.errno.EACCES,
+      ),
+    )
     return undefined
   }
   const key = `${identity.role}/${identity.name}/${latin1(hello.session)}`
-  const { session, isKnown } = sessionOf(shared, key, serving)
+  const known = shared.sessions.get(key)
+  const leased = known ?? begin(shared, key, serving)
+  const { session } = leased
   const reply: WireReplyOf<'hello'> = {
-    ...{ isKnown, verifier: serving.verifier, slots: SLOTS, leaseMs: LEASE_MS },
+    ...{
+      isKnown: known !== undefined,
+      verifier: serving.verifier,
+      slots: SLOTS,
+      leaseMs: LEASE_MS,
+    },
     isReadOnly: shared.isReadOnly,
     root: {
       reference: shared.objects.root,
       attributes: shared.objects.attributes(shared.objects.root),
     },
   }
-  const leased = shared.sessions.get(key)
-  clearTimeout(leased?.lease)
+  clearTimeout(leased.lease)
   session.attach(send)
   socket.on('close', () => {
-    if (leased === undefined || !session.detach(send)) return
+    if (!session.detach(send)) return
     leased.lease = setTimeout(() => {
       shared.sessions.delete(key)
       session.end()
@@ -227,12 +237,7 @@ function greet(
   return session
 }
 
-const ENOENT = 2
-const EACCES = 13
-
-function sessionOf(shared: SharedExport, key: string, serving: Serving) {
-  const known = shared.sessions.get(key)
-  if (known !== undefined) return { session: known.session, isKnown: true }
+function begin(shared: SharedExport, key: string, serving: Serving): LeasedSession {
   const { objects, orphans, locks, mapCaller, isReadOnly } = shared
   const session: ServerSession = new ServerSession({
     context: {
@@ -249,18 +254,15 @@ function sessionOf(shared: SharedExport, key: string, serving: Serving) {
     },
     onFault: (error, name) => serving.onNote(`fault in ${name}: ${messageOf(error)}`),
   })
-  shared.sessions.set(key, { session, lease: undefined })
-  return { session, isKnown: false }
+  const leased: LeasedSession = { session, lease: undefined }
+  shared.sessions.set(key, leased)
+  return leased
 }
 
 function listen(server: Server, { host, port }: GridServerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
-      reject(
-        new SiError('ERR_SI_LISTEN', `Cannot listen on ${host}:${port}: ${error.message}`, {
-          cause: error,
-        }),
-      )
+      reject(listenError(error, { what: 'for mounts', host, port }))
     })
     server.listen({ host, port }, resolve)
   })

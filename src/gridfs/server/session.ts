@@ -86,19 +86,17 @@ export class ServerSession {
     const answer = operationOf(name).isOnce
       ? await this.#slots.answer({
           ...{ slot: frame.slot, sequence: frame.sequence, carryOut },
-          intent: () => this.#intent(name, request, frame),
+          intent: () => this.#intent(name, request),
         })
       : await carryOut()
     this.#send?.(withFrameId(answer, frame.id))
   }
 
   /** Nothing for what may be done twice, or cannot be done anyway. */
-  #intent(name: WireName, request: unknown, frame: Frame): Intent | undefined {
+  #intent(name: WireName, request: unknown): Intent | undefined {
     try {
       const evidence = evidenceFor(this.context, name, request)
-      return evidence === undefined
-        ? undefined
-        : { fields: frame.fields, evidence, isAnswerOfProcess: name === 'create' }
+      return evidence === undefined ? undefined : { evidence, isAnswerOfProcess: name === 'create' }
     } catch (error) {
       if (errnoOf(error) === undefined) throw error
       return undefined

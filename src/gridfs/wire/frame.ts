@@ -1,6 +1,7 @@
 // Frames: a fixed header, fields, data. Decoding takes bytes as they come from the socket and gives whole
 // frames; data stays in the parts in which it came, uncopied. A frame's length is bounded. PROTOCOL.md §2.
-import { SiError } from '../../core/core.ts'
+import { type Writable } from 'node:stream'
+import { malformedMessage } from './schema.ts'
 
 export interface FrameHeader {
   readonly kind: number
@@ -44,6 +45,13 @@ export function encodeFrame(
   return [start, ...data]
 }
 
+/** Sends a frame's parts together. */
+export function writeFrame(socket: Writable, parts: readonly Uint8Array[]): void {
+  socket.cork()
+  for (const part of parts) socket.write(part)
+  socket.uncork()
+}
+
 /** The same frame for another request: an answer that is given again. */
 export function withFrameId(parts: readonly Uint8Array[], id: number): readonly Uint8Array[] {
   const [first, ...rest] = parts
@@ -68,7 +76,7 @@ export class FrameDecoder {
       const [fieldsBytes, dataBytes] = [header.readUInt32LE(0), header.readUInt32LE(4)]
       const wholeBytes = FRAME_HEADER_BYTES + fieldsBytes + dataBytes
       if (wholeBytes > MAXIMUM_FRAME_BYTES) {
-        throw new SiError('ERR_SI_PROTOCOL', `Malformed message: a frame of ${wholeBytes} bytes`)
+        throw malformedMessage(`a frame of ${wholeBytes} bytes`)
       }
       this.#needBytes = wholeBytes
       if (this.#availableBytes < wholeBytes) break

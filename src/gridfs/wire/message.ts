@@ -9,7 +9,7 @@ import {
   type WireReplyOf,
   type WireRequestOf,
 } from './operations.ts'
-import { malformed, WireReader, WireWriter, type Codec, type ValueOf } from './schema.ts'
+import { malformedMessage, readAll, WireWriter, type Codec, type ValueOf } from './schema.ts'
 
 /** Every operation, without its types. */
 type AnyOperation = WireOperation<unknown, unknown>
@@ -26,7 +26,7 @@ export function operationOf(name: WireName): AnyOperation {
   return wireOperations[name] as unknown as AnyOperation
 }
 
-export interface RequestOrder {
+interface RequestOrder {
   readonly id: number
   readonly slot: number
   readonly sequence: number
@@ -48,8 +48,8 @@ export function decodeRequest(frame: Frame): {
   readonly request: unknown
 } {
   const name = byCode[frame.code]
-  if (name === undefined) throw malformed(`there is no operation ${frame.code}`)
-  return { name, request: decoded(operationOf(name).request, frame.fields) }
+  if (name === undefined) throw malformedMessage(`there is no operation ${frame.code}`)
+  return { name, request: readAll(operationOf(name).request, frame.fields) }
 }
 
 export function encodeReply(
@@ -63,8 +63,8 @@ export function encodeReply(
 }
 
 export function decodeReply<Name extends WireName>(name: Name, frame: Frame): WireReplyOf<Name> {
-  if (frame.code !== operationOf(name).code) throw malformed(`a reply to another operation`)
-  return decoded(operationOf(name).reply as Codec<WireReplyOf<Name>>, frame.fields)
+  if (frame.code !== operationOf(name).code) throw malformedMessage(`a reply to another operation`)
+  return readAll(operationOf(name).reply as Codec<WireReplyOf<Name>>, frame.fields)
 }
 
 /** An errno's number: Linux's generic ones. */
@@ -90,10 +90,10 @@ export function encodePush({ name, body }: Push): readonly Uint8Array[] {
 export function decodePush(frame: Frame): Push {
   for (const [name, { code, body }] of Object.entries(wirePushes)) {
     if (code === frame.code) {
-      return { name, body: decoded(body as Codec<unknown>, frame.fields) } as Push
+      return { name, body: readAll(body as Codec<unknown>, frame.fields) } as Push
     }
   }
-  throw malformed(`there is no push ${frame.code}`)
+  throw malformedMessage(`there is no push ${frame.code}`)
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -106,11 +106,4 @@ function encoded<Value>(codec: Codec<Value>, value: Value): Buffer {
   const writer = new WireWriter()
   codec.write(writer, value)
   return writer.finished()
-}
-
-function decoded<Value>(codec: Codec<Value>, fields: Buffer): Value {
-  const reader = new WireReader(fields)
-  const value = codec.read(reader)
-  if (reader.rest().length > 0) throw malformed('bytes are left over')
-  return value
 }

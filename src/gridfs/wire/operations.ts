@@ -233,7 +233,6 @@ export const wireOperations = {
   ),
   /** All locks of an owner in the file, as when one of a process's descriptors is closed. */
   releaseLocks: operation(32, struct({ handle, owner: i64, isFlock: flag }), nothing, once),
-  ping: operation(33, nothing, nothing),
 } as const
 
 export type WireOperations = typeof wireOperations
@@ -247,8 +246,6 @@ export const wirePushes = {
   changed: { code: 1, body: struct({ reference, hasNewContent: flag }) },
   /** A name leads to something else, or to nothing. */
   renamed: { code: 2, body: struct({ parent: reference, name }) },
-  /** More has changed than the server kept: whatever is cached may be wrong. */
-  everything: { code: 3, body: nothing },
 } as const
 
 export const wireKinds = { request: 1, reply: 2, failure: 3, push: 4, cancel: 5 } as const

@@ -1,11 +1,12 @@
 // Values on the wire, described once: a codec writes and reads the same bytes. Little endian; lengths are
 // bounded where they are declared, so that no peer makes the other take memory. Pure. PROTOCOL.md §3.
-import { SiError } from '../../core/core.ts'
+import { type SiError } from '../../core/core.ts'
+import { FieldReader, malformed } from '../field-reader.ts'
 
 export interface Codec<Value> {
   write(into: WireWriter, value: Value): void
   /** Throws ERR_SI_PROTOCOL on anything that `write` cannot have made. */
-  read(from: WireReader): Value
+  read(from: FieldReader): Value
 }
 
 export type ValueOf<Described> = Described extends Codec<infer Value> ? Value : never
@@ -60,53 +61,18 @@ export class WireWriter {
   }
 }
 
-export class WireReader {
-  readonly #bytes: Buffer
-  #position = 0
+const MESSAGE = 'message'
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes
-  }
-
-  u8(): number {
-    return this.#bytes.readUInt8(this.#advance(1))
-  }
-
-  u16(): number {
-    return this.#bytes.readUInt16LE(this.#advance(2))
-  }
-
-  u32(): number {
-    return this.#bytes.readUInt32LE(this.#advance(4))
-  }
-
-  i64(): bigint {
-    return this.#bytes.readBigInt64LE(this.#advance(8))
-  }
-
-  /** A view, valid as long as the message is. */
-  bytes(lengthBytes: number): Buffer {
-    const at = this.#advance(lengthBytes)
-    return this.#bytes.subarray(at, at + lengthBytes)
-  }
-
-  /** What has not been read. */
-  rest(): Buffer {
-    return this.bytes(this.#bytes.length - this.#position)
-  }
-
-  #advance(lengthBytes: number): number {
-    const at = this.#position
-    if (at + lengthBytes > this.#bytes.length) {
-      throw malformed(`${lengthBytes} bytes are missing at byte ${at}`)
-    }
-    this.#position = at + lengthBytes
-    return at
-  }
+export function malformedMessage(fault: string): SiError {
+  return malformed(MESSAGE, fault)
 }
 
-export function malformed(what: string): SiError {
-  return new SiError('ERR_SI_PROTOCOL', `Malformed message: ${what}`)
+/** The values of a message; all of its bytes are read. */
+export function readAll<Value>(codec: Codec<Value>, bytes: Buffer): Value {
+  const reader = new FieldReader(bytes, MESSAGE)
+  const value = codec.read(reader)
+  if (reader.remainingBytes > 0) throw malformedMessage('bytes are left over')
+  return value
 }
 
 export const u8: Codec<number> = {
@@ -131,18 +97,14 @@ export const whole: Codec<number> = {
     into.u32(value % 2 ** 32)
     into.u32(Math.floor(value / 2 ** 32))
   },
-  read(from) {
-    const [low, high] = [from.u32(), from.u32()]
-    if (high > 0x1f_ffff) throw malformed('a number is beyond 2^53')
-    return high * 2 ** 32 + low
-  },
+  read: (from) => from.number(),
 }
 
 export const flag: Codec<boolean> = {
   write: (into, value) => into.u8(value ? 1 : 0),
   read(from) {
     const value = from.u8()
-    if (value > 1) throw malformed(`${value} is neither yes nor no`)
+    if (value > 1) throw malformedMessage(`${value} is neither yes nor no`)
     return value === 1
   },
 }
@@ -151,13 +113,13 @@ export const flag: Codec<boolean> = {
 export function bytes(maximumBytes: number): Codec<Uint8Array> {
   return {
     write(into, value) {
-      if (value.length > maximumBytes) throw malformed(`${value.length} bytes are too many`)
+      if (value.length > maximumBytes) throw malformedMessage(`${value.length} bytes are too many`)
       into.u16(value.length)
       into.bytes(value)
     },
     read(from) {
       const length = from.u16()
-      if (length > maximumBytes) throw malformed(`${length} bytes are too many`)
+      if (length > maximumBytes) throw malformedMessage(`${length} bytes are too many`)
       return from.bytes(length)
     },
   }
@@ -169,7 +131,7 @@ export function oneOf<const Word extends string>(...words: readonly Word[]): Cod
     write: (into, value) => into.u8(words.indexOf(value)),
     read(from) {
       const word = words[from.u8()]
-      if (word === undefined) throw malformed(`not one of ${words.join(', ')}`)
+      if (word === undefined) throw malformedMessage(`not one of ${words.join(', ')}`)
       return word
     },
   }
@@ -188,13 +150,13 @@ export function optional<Value>(of: Codec<Value>): Codec<Value | undefined> {
 export function list<Value>(of: Codec<Value>, maximum: number): Codec<readonly Value[]> {
   return {
     write(into, values) {
-      if (values.length > maximum) throw malformed(`${values.length} entries are too many`)
+      if (values.length > maximum) throw malformedMessage(`${values.length} entries are too many`)
       into.u32(values.length)
       for (const value of values) of.write(into, value)
     },
     read(from) {
       const count = from.u32()
-      if (count > maximum) throw malformed(`${count} entries are too many`)
+      if (count > maximum) throw malformedMessage(`${count} entries are too many`)
       const values: Value[] = []
       for (let index = 0; index < count; index += 1) values.push(of.read(from))
       return values

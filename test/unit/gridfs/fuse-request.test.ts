@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isSiError } from '../../../src/core/core.ts'
-import { BodyReader } from '../../../src/gridfs/fuse/body-reader.ts'
+import { FieldReader } from '../../../src/gridfs/field-reader.ts'
 import {
   decodeFields,
   decodeRequest,
@@ -116,7 +116,7 @@ test('decodeFields() survives every body, whole or cut, with an error of the pro
   fc.assert(
     fc.property(fc.constantFrom(...names), fc.uint8Array({ maxLength: 200 }), (name, bytes) => {
       try {
-        decodeFields(name, new BodyReader(Buffer.from(bytes)))
+        decodeFields(name, new FieldReader(Buffer.from(bytes), 'FUSE request'))
       } catch (error) {
         assert.ok(isSiError(error, 'ERR_SI_PROTOCOL'), String(error))
       }

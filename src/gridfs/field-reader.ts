@@ -1,20 +1,25 @@
-// Reads the fixed structures of a FUSE request one field after the other. Everything is in the byte order
-// of the machine, which for every machine that Node 24 supports is little endian. Names are bytes.
-// Specification: linux/fuse.h.
-import { SiError } from '../../core/core.ts'
+// Reads fields one after the other, little endian: requests of FUSE (the byte order of every machine that
+// Node 24 supports) and messages on the wire. Pure. What it gives as bytes are views into what it was given.
+import { SiError } from '../core/core.ts'
 
-/** Reads what the kernel sent; throws ERR_SI_PROTOCOL where that is shorter than its structure. */
-export class BodyReader {
+/** Throws ERR_SI_PROTOCOL where the bytes are fewer than what is read. */
+export class FieldReader {
   readonly #bytes: Buffer
-  #position: number
+  readonly #what: string
+  #position = 0
 
-  constructor(bytes: Buffer, position = 0) {
+  /** `what` is being read, in words for the error. */
+  constructor(bytes: Buffer, what: string) {
     this.#bytes = bytes
-    this.#position = position
+    this.#what = what
   }
 
   get remainingBytes(): number {
     return this.#bytes.length - this.#position
+  }
+
+  u8(): number {
+    return this.#bytes.readUInt8(this.#advance(1))
   }
 
   u16(): number {
@@ -25,10 +30,6 @@ export class BodyReader {
     return this.#bytes.readUInt32LE(this.#advance(4))
   }
 
-  i32(): number {
-    return this.#bytes.readInt32LE(this.#advance(4))
-  }
-
   u64(): bigint {
     return this.#bytes.readBigUInt64LE(this.#advance(8))
   }
@@ -37,11 +38,11 @@ export class BodyReader {
     return this.#bytes.readBigInt64LE(this.#advance(8))
   }
 
-  /** A number that we gave out: always below 2^53, or the request is refused. */
+  /** A number below 2^53; a larger one is refused. */
   number(): number {
     const at = this.#advance(8)
     const high = this.#bytes.readUInt32LE(at + 4)
-    if (high > 0x1f_ffff) throw malformed('a number is beyond 2^53')
+    if (high > 0x1f_ffff) throw malformed(this.#what, 'a number is beyond 2^53')
     return high * 2 ** 32 + this.#bytes.readUInt32LE(at)
   }
 
@@ -57,7 +58,7 @@ export class BodyReader {
   /** Bytes up to a NUL, which is skipped. A view: valid as long as the request's buffer is. */
   name(): Buffer {
     const end = this.#bytes.indexOf(0, this.#position)
-    if (end < 0) throw malformed('a name has no end')
+    if (end < 0) throw malformed(this.#what, 'a name has no end')
     const name = this.#bytes.subarray(this.#position, end)
     this.#position = end + 1
     return name
@@ -72,13 +73,14 @@ export class BodyReader {
   #advance(lengthBytes: number): number {
     const at = this.#position
     if (at + lengthBytes > this.#bytes.length) {
-      throw malformed(`${lengthBytes} bytes are missing at byte ${at}`)
+      throw malformed(this.#what, `${lengthBytes} bytes are missing at byte ${at}`)
     }
     this.#position = at + lengthBytes
     return at
   }
 }
 
-function malformed(what: string): SiError {
-  return new SiError('ERR_SI_PROTOCOL', `Malformed FUSE request: ${what}`)
+/** ERR_SI_PROTOCOL for what no honest peer sends. */
+export function malformed(what: string, fault: string): SiError {
+  return new SiError('ERR_SI_PROTOCOL', `Malformed ${what}: ${fault}`)
 }
