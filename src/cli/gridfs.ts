@@ -94,7 +94,7 @@ function createMount(io: Io): Command {
     ],
     exitCodes: [0, 1, 2, 13],
   })
-    .argument('<source>', 'SERVER:/EXPORT or SERVER:PORT:/EXPORT', argument(parseSource))
+    .argument('<source>', 'SERVER:/EXPORT or SERVER:PORT:/EXPORT')
     .argument('<directory>', 'an empty folder')
     .addOption(
       new Option('--soft <seconds>', 'how long calls wait for a server that is away')
@@ -111,17 +111,18 @@ function createMount(io: Io): Command {
     .addOption(jsonOption())
   const options = [pkiOption(), ...authorityOptions(), ...credentialOptions('gridfs-client')]
   return withOptions(command, options).action(
-    (source: GridSource, directory: string, flags: MountFlags) =>
+    (source: string, directory: string, flags: MountFlags) =>
       runMount(source, { ...flags, directory: resolve(directory) }, io),
   )
 }
 
 async function runMount(
-  source: GridSource,
+  text: string,
   flags: MountFlags & { readonly directory: string },
   io: Io,
 ): Promise<void> {
-  const { mountGrid } = await import('../gridfs/gridfs.ts')
+  const { formatVolumeSource, mountGrid, parseVolumeSource } = await import('../gridfs/gridfs.ts')
+  const source = parseVolumeSource(text, GRID_PORT)
   const log = createCommandLog(io, { command: 'si-gridfs', json: flags.json === true })
   const onNote = (text: string) => log.info({}, text)
   const { directory } = flags
@@ -130,33 +131,15 @@ async function runMount(
   })
   try {
     const mount = await mountGrid({
-      ...{ ...source, directory, credentials, onNote },
+      ...{ source, directory, credentials, onNote },
       ...{ softMs: flags.soft * 1000, validMs: flags.cache * 1000, signal: io.signal },
     })
-    log.info({}, `mounted ${source.host}:${source.export} at ${directory}`)
+    log.info({}, `mounted ${formatVolumeSource(source)} at ${directory}`)
     await mount.ended
     log.info({}, `unmounted ${directory}`)
   } finally {
     credentials.close()
   }
-}
-
-interface GridSource {
-  readonly host: string
-  readonly port: number
-  readonly export: string
-}
-
-/** SERVER:/EXPORT, SERVER:PORT:/EXPORT; an IPv6 address stands in brackets. */
-function parseSource(text: string): GridSource {
-  const match = /^(?:\[([0-9A-Fa-f:]+)\]|([^:[\]/]+))(?::(\d{1,5}))?:(\/.*)$/.exec(text)
-  const port = Number(match?.[3] ?? GRID_PORT)
-  if (match === null || port > 65_535) {
-    throw new SiError('ERR_SI_USAGE', `Cannot mount ${JSON.stringify(text)}: it names no export`, {
-      hint: 'Write SERVER:/EXPORT or SERVER:PORT:/EXPORT',
-    })
-  }
-  return { host: match[1] ?? match[2] ?? '', port, export: match[4] ?? '/' }
 }
 
 function parseSeconds(text: string): number {

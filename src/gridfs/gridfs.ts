@@ -2,6 +2,7 @@
 export * from './fuse/fuse.ts'
 export * from './lock-table.ts'
 export * from './client/mount.ts'
+export * from './volumes/volume-source.ts'
 export * from './server/server.ts'
 export * from './server/exports.ts'
 export * from './server/server-state.ts'

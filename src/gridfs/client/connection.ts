@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { connect, type TLSSocket } from 'node:tls'
 import { abortedError, errnoOf, isSiError, messageOf, SiError } from '../../core/core.ts'
-import { chainOf, type Credentials } from '../../pki/pki.ts'
+import { chainOf } from '../../pki/pki.ts'
 import { errnoName, FuseError } from '../fuse/errno.ts'
 import { FrameDecoder, NO_SLOT, writeFrame, type Frame } from '../wire/frame.ts'
 import {
@@ -14,7 +14,6 @@ import {
   encodeCancel,
   encodeRequest,
   operationOf,
-  type Push,
 } from '../wire/message.ts'
 import {
   PROTOCOL_NAME,
@@ -25,25 +24,12 @@ import {
   type WireRequestOf,
 } from '../wire/operations.ts'
 import { SlotPool, type TakenSlot } from './slot-pool.ts'
+import { type Answer, type CallOptions, type Volume, type VolumeOptions } from './volume.ts'
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends VolumeOptions {
   readonly host: string
   readonly port: number
   readonly export: string
-  readonly credentials: Credentials
-  /** How long calls wait for a server that is away; Infinity: until their callers give up. */
-  readonly softMs: number
-  readonly onPush: (push: Push) => void
-  /** The server does not know the session: what is open must be told before anything else. */
-  readonly openFiles: () => WireRequestOf<'reclaim'>['open']
-  readonly onLost: (handles: readonly number[]) => void
-  /** A line for the log: connected, gone, refused. */
-  readonly onNote: (text: string) => void
-}
-
-export interface Answer<Name extends WireName> {
-  readonly reply: WireReplyOf<Name>
-  readonly data: readonly Buffer[]
 }
 
 interface Call {
@@ -58,7 +44,7 @@ const FIRST_RETRY_MS = 50
 const LONGEST_RETRY_MS = 1000
 const CONNECT_MS = 10_000
 
-export class GridConnection {
+export class GridConnection implements Volume {
   readonly #options: ConnectionOptions
   readonly #session = randomBytes(16)
   readonly #calls = new Map<number, Call>()
@@ -79,16 +65,14 @@ export class GridConnection {
     this.#connect()
   }
 
-  /** What the server said first. Rejects with ERR_SI_FORBIDDEN, ERR_SI_UNTRUSTED when it lets us not in. */
   get ready(): Promise<WireReplyOf<'hello'>> {
     return this.#first.promise
   }
 
-  /** Throws a FuseError with the server's errno, or ETIMEDOUT; ERR_SI_ABORTED with the signal. */
   async call<Name extends WireName>(
     name: Name,
     request: WireRequestOf<Name>,
-    options: { readonly data?: readonly Uint8Array[]; readonly signal?: AbortSignal } = {},
+    options: CallOptions = {},
   ): Promise<Answer<Name>> {
     const { data = [], signal } = options
     const slot = operationOf(name).isOnce ? await this.#slots.take(signal) : undefined
@@ -99,7 +83,6 @@ export class GridConnection {
     return this.#send(name, request, { data, signal, slot })
   }
 
-  /** Whether calls wait for a server that is away; without patience they fail with ENOTCONN. */
   setPatience(isPatient: boolean): void {
     this.#isPatient = isPatient
     if (!isPatient && !this.#isReady) this.#failAll(new FuseError('ENOTCONN'))

@@ -3,7 +3,6 @@
 import { type FuseFileSystem } from '../fuse/file-system.ts'
 import { type Notification } from '../fuse/notification.ts'
 import { type Push } from '../wire/message.ts'
-import { GridConnection, type ConnectionOptions } from './connection.ts'
 import { fileHandlers } from './file-handlers.ts'
 import { folderHandlers } from './folder-handlers.ts'
 import { lockHandlers } from './lock-handlers.ts'
@@ -11,11 +10,12 @@ import { type Mount, type MountBehaviour, type OpenFile } from './mount-context.
 import { nameHandlers } from './name-handlers.ts'
 import { NodeTable } from './node-table.ts'
 import { PendingWrites } from './pending-writes.ts'
+import { type Volume, type VolumeOptions } from './volume.ts'
 
 export interface GridFileSystemOptions
-  extends
-    Pick<ConnectionOptions, 'host' | 'port' | 'export' | 'credentials' | 'softMs' | 'onNote'>,
-    MountBehaviour {
+  extends Pick<VolumeOptions, 'credentials' | 'softMs' | 'onNote'>, MountBehaviour {
+  /** Begins to connect to what is mounted. */
+  readonly openVolume: (options: VolumeOptions) => Volume
   /** Tells the kernel what to drop. */
   readonly notify: (notification: Notification) => void
 }
@@ -23,7 +23,7 @@ export interface GridFileSystemOptions
 export interface GridFileSystem extends FuseFileSystem {
   /** Settles when the server has let us in. */
   readonly ready: Promise<unknown>
-  /** As `GridConnection.setPatience`. */
+  /** As `Volume.setPatience`. */
   setPatience(isPatient: boolean): void
   close(): void
 }
@@ -33,12 +33,13 @@ const PENDING_BYTES = 32 * 2 ** 20
 export function createGridFileSystem(options: GridFileSystemOptions): GridFileSystem {
   const nodes = new NodeTable()
   const openFiles = new Map<number, OpenFile>()
-  const server = new GridConnection({
-    ...options,
+  const { credentials, softMs, onNote } = options
+  const server = options.openVolume({
+    ...{ credentials, softMs, onNote },
     onPush: (push) => onPush(nodes, push, options.notify),
     openFiles: () =>
       [...openFiles].map(([handle, { reference, flags }]) => ({ handle, reference, flags })),
-    onLost: (handles) => options.onNote(`${handles.length} open files are no more`),
+    onLost: (handles) => onNote(`${handles.length} open files are no more`),
   })
   let lastHandle = 0
   const mount: Mount = {

@@ -1,7 +1,7 @@
 // What the handlers of a mounted grid file system share.
-import { type GridConnection } from './connection.ts'
 import { type NodeTable } from './node-table.ts'
 import { type PendingWrites } from './pending-writes.ts'
+import { type Volume } from './volume.ts'
 
 export interface MountBehaviour {
   /** How long the kernel answers for names and attributes by itself; the server tells of changes before. */
@@ -9,7 +9,7 @@ export interface MountBehaviour {
 }
 
 export interface Mount {
-  readonly server: GridConnection
+  readonly server: Volume
   readonly nodes: NodeTable
   readonly writes: PendingWrites
   readonly options: MountBehaviour

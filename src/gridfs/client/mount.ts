@@ -2,9 +2,12 @@
 import { abortedError, messageOf, SiError } from '../../core/core.ts'
 import { mountFuse, setReadahead, unmount } from '../../host/host.ts'
 import { MAXIMUM_WRITE_BYTES, startFuseSession, type FuseSession } from '../fuse/session.ts'
+import { openVolume } from '../volumes/open-volume.ts'
+import { formatVolumeSource, type VolumeSource } from '../volumes/volume-source.ts'
 import { createGridFileSystem, type GridFileSystemOptions } from './grid-file-system.ts'
 
-export interface GridMountOptions extends Omit<GridFileSystemOptions, 'notify'> {
+export interface GridMountOptions extends Omit<GridFileSystemOptions, 'notify' | 'openVolume'> {
+  readonly source: VolumeSource
   readonly directory: string
   /** Unmounts. */
   readonly signal: AbortSignal
@@ -18,17 +21,18 @@ export interface GridMount {
 const FIRST_ANSWER_MS = 15_000
 const READAHEAD_BYTES = 4 * 2 ** 20
 
-/** Throws as `GridConnection.ready` when the server does not let us in. */
+/** Throws as `Volume.ready` when the server does not let us in. */
 export async function mountGrid(options: GridMountOptions): Promise<GridMount> {
   let session: FuseSession | undefined
   const fileSystem = createGridFileSystem({
     ...options,
+    openVolume: (volume) => openVolume(options.source, volume),
     notify: (notification) => void session?.notify(notification).catch(() => {}),
   })
   try {
     await atFirst(fileSystem.ready, options)
     const device = await mountFuse({
-      source: `${options.host}:${options.export}`,
+      source: formatVolumeSource(options.source),
       ...{ directory: options.directory, subtype: 'gridfs', maximumReadBytes: MAXIMUM_WRITE_BYTES },
     })
     session = startFuseSession({
@@ -70,8 +74,8 @@ async function atFirst(ready: Promise<unknown>, options: GridMountOptions): Prom
   await Promise.race([ready, ended])
 }
 
-function noAnswer({ host, port }: GridMountOptions): SiError {
-  return new SiError('ERR_SI_SYSTEM_CALL', `${host}:${port} has not answered`, {
+function noAnswer({ source }: GridMountOptions): SiError {
+  return new SiError('ERR_SI_SYSTEM_CALL', `${formatVolumeSource(source)} has not answered`, {
     hint: 'Look whether si-gridfs serve runs there, and whether the port is open',
   })
 }
