@@ -5,6 +5,7 @@ import { benchDeploy } from './bench-deploy.ts'
 import { benchEngine } from './bench-engine.ts'
 import { benchFinish } from './bench-finish.ts'
 import { benchFluid } from './bench-fluid.ts'
+import { benchGridfs } from './bench-gridfs.ts'
 import { benchLanes } from './bench-lanes.ts'
 import { benchRepository } from './bench-repository.ts'
 import { competition, type Bench, type Report } from './report.ts'
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   engine: benchEngine,
   finish: benchFinish,
   fluid: benchFluid,
+  gridfs: benchGridfs,
   lanes: benchLanes,
   repository: benchRepository,
 }

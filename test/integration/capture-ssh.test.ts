@@ -16,7 +16,8 @@ import {
 } from '../../src/repository/repository.ts'
 import { parseMetainfo } from '../../src/torrent/torrent.ts'
 import { waitFor, withScope, type Scope } from '../lab/scope.ts'
-import { freePort, startSshGolden, type SshGolden } from './capture-sshd.ts'
+import { freePort } from '../lab/foreign/client-program.ts'
+import { startSshGolden, type SshGolden } from './capture-sshd.ts'
 
 const skip = process.getuid?.() === 0 || process.env['CI'] === 'true' ? false : 'needs root'
 const NAME = parseImageName('golden')

@@ -23,6 +23,7 @@ dosfstools          mkfs.vfat: EFI system partitions
 dracut-core         the initramfs that machines install from
 e2fsprogs           mkfs.ext4
 fdisk               sfdisk: partition tables
+fio                 random reads, and data that is verified: the grid file system
 grub-common         grub-mkimage, grub-mkrescue: boot media, boot loader of the golden machine
 grub-efi-amd64-bin  boot media for UEFI
 grub-pc-bin         boot media for BIOS
@@ -49,6 +50,7 @@ qemu-system-x86     virtual machines: guests that tests run in, machines that bo
 rsync               compares the deployed trees with the golden one
 rtorrent            a foreign BitTorrent client
 shellcheck          lints the shell scripts
+sshfs               what the grid file system is measured against
 strace              proves how files are opened
 tar                 GNU tar
 time                measures what the benchmarks run
