@@ -2,51 +2,15 @@
 // log that names the reason.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { describe, test } from 'node:test'
-import { openCredentials, type Role } from '../../src/pki/pki.ts'
-import { startGridServer } from '../../src/gridfs/gridfs.ts'
-import { GridConnection } from '../../src/gridfs/client/connection.ts'
+import { type Role } from '../../src/pki/pki.ts'
 import { PROTOCOL_NAME } from '../../src/gridfs/wire/operations.ts'
+import { LAB_WAIT_MS, startGridLab } from '../lab/grid-lab.ts'
 import { createTlsSite, type TlsSite } from '../lab/tls-site.ts'
-import { waitFor, withScope, type Scope } from '../lab/scope.ts'
-
-interface Site {
-  readonly tls: TlsSite
-  readonly port: number
-  readonly notes: string[]
-  readonly directory: string
-}
-
-const ROUND_MS = 100
-const WAIT_MS = 10_000
-
-async function serve(scope: Scope): Promise<Site> {
-  const tls = await createTlsSite()
-  scope.defer('certificates', async () => tls[Symbol.asyncDispose]())
-  const notes: string[] = []
-  const onNote = (text: string) => notes.push(text)
-  const files = tls.filesOf(await tls.issue('gridfs-server', 'server'))
-  const roles = ['gridfs-server'] as const
-  const credentials = await openCredentials(files, { roles, roundMs: ROUND_MS, onNote })
-  scope.defer('credentials', async () => Promise.resolve(credentials.close()))
-  const [directory, stateDirectory] = [join(scope.directory, 'export'), scope.directory]
-  await mkdir(directory)
-  const server = await startGridServer({
-    ...{ host: '127.0.0.1', port: 0, credentials, onNote, stateDirectory, key: randomBytes(32) },
-    exports: [
-      {
-        ...{ name: '/data', directory, isReadOnly: false },
-        mapCaller: (caller) => caller,
-        allows: ({ name }) => name !== 'unwanted',
-      },
-    ],
-  })
-  scope.defer('server', () => server.close())
-  return { tls, port: server.port, notes, directory }
-}
+import { waitFor, withScope } from '../lab/scope.ts'
 
 async function material(tls: TlsSite, role: Role, name: string, daysAgo = 0) {
   const { certPem: cert, keyPem: key } = await tls.issue(role, name, daysAgo)
@@ -61,28 +25,13 @@ function refused(port: number, options: ConnectionOptions): Promise<string> {
       ...options,
     })
     let error = ''
-    socket.setTimeout(WAIT_MS, () => socket.destroy(new Error('the server let it in')))
+    socket.setTimeout(LAB_WAIT_MS, () => socket.destroy(new Error('the server let it in')))
     socket.on('error', ({ message }) => (error = message))
     socket.on('close', () =>
       error === 'the server let it in' ? reject(new Error(error)) : resolve(error),
     )
     socket.resume()
   })
-}
-
-/** A client as ours are, to ask what ours never ask. */
-async function client(scope: Scope, site: Site, name = 'client'): Promise<GridConnection> {
-  const files = site.tls.filesOf(await site.tls.issue('gridfs-client', name))
-  const credentials = await openCredentials(files, { roles: ['gridfs-client'] })
-  const connection = new GridConnection({
-    ...{ host: '127.0.0.1', port: site.port, export: '/data', credentials, softMs: WAIT_MS },
-    ...{ onPush: () => {}, openFiles: () => [], onLost: () => {}, onNote: () => {} },
-  })
-  scope.defer('client', async () => {
-    connection.close()
-    return Promise.resolve(credentials.close())
-  })
-  return connection
 }
 
 const strangers: Readonly<
@@ -134,14 +83,14 @@ const strangers: Readonly<
 describe('a server of the grid file system', () => {
   test('refuses strangers, and says why', async (context) => {
     await withScope(async (scope) => {
-      const site = await serve(scope)
+      const site = await startGridLab(scope)
       for (const [name, { says, options }] of Object.entries(strangers)) {
         await context.test(name, async () => {
           site.notes.length = 0
           await refused(site.port, await options(site.tls))
           const isSaid = () => Promise.resolve(site.notes.some((note) => says.test(note)))
           await waitFor(`${String(says)} in ${site.notes.join('; ')}`, isSaid, {
-            ...{ deadlineMs: WAIT_MS, signal: scope.signal },
+            ...{ deadlineMs: LAB_WAIT_MS, signal: scope.signal },
           })
         })
       }
@@ -150,31 +99,31 @@ describe('a server of the grid file system', () => {
 
   test('cuts off who was revoked', async () => {
     await withScope(async (scope) => {
-      const site = await serve(scope)
-      const connection = await client(scope, site, 'revoked')
+      const site = await startGridLab(scope)
+      const connection = await site.connect('revoked')
       await connection.ready
       const passphraseFile = undefined
       const options = { reason: 'keyCompromise', days: 30, passphraseFile } as const
       await site.tls.authority.revoke('gridfs-client/revoked', options)
       const isSaid = () => Promise.resolve(site.notes.some((note) => /revoked/.test(note)))
-      await waitFor('the end', isSaid, { deadlineMs: WAIT_MS, signal: scope.signal })
+      await waitFor('the end', isSaid, { deadlineMs: LAB_WAIT_MS, signal: scope.signal })
     })
   })
 
   test('gives an export to nobody whom its rules do not name', async () => {
     await withScope(async (scope) => {
-      const site = await serve(scope)
-      const connection = await client(scope, site, 'unwanted')
+      const site = await startGridLab(scope)
+      const connection = await site.connect('unwanted')
       await assert.rejects(connection.ready, /does not give us the export \/data: EACCES/)
     })
   })
 
   test('finds nothing outside of the export, whatever it is asked for', async () => {
     await withScope(async (scope) => {
-      const site = await serve(scope)
+      const site = await startGridLab(scope)
       await writeFile(join(scope.directory, 'secret'), 'secret')
       await symlink('..', join(site.directory, 'up'))
-      const connection = await client(scope, site)
+      const connection = await site.connect()
       const { root } = await connection.ready
       const find = (parent: Uint8Array, name: string) =>
         connection.call('lookup', { parent, name: Buffer.from(name) })
@@ -195,8 +144,8 @@ describe('a server of the grid file system', () => {
 
   test('knows references that it did not give as stale, and cuts off who sends nonsense', async () => {
     await withScope(async (scope) => {
-      const site = await serve(scope)
-      const connection = await client(scope, site)
+      const site = await startGridLab(scope)
+      const connection = await site.connect()
       const { root } = await connection.ready
       const forged = Buffer.from(root.reference)
       forged[5] = (forged[5] ?? 0) ^ 1
@@ -210,7 +159,7 @@ describe('a server of the grid file system', () => {
             ...{ host: '127.0.0.1', port: site.port, rejectUnauthorized: false, ...options },
             ALPNProtocols: [PROTOCOL_NAME],
           })
-          socket.setTimeout(WAIT_MS, () => reject(new Error('nonsense is let in')))
+          socket.setTimeout(LAB_WAIT_MS, () => reject(new Error('nonsense is let in')))
           socket.on('secureConnect', () => socket.write(Buffer.concat([bytes, Buffer.alloc(5e6)])))
           socket.on('error', () => {})
           socket.on('close', () => resolve())

@@ -1,5 +1,6 @@
 // The slots of a session as the client uses them: each for one request at a time, counted. Who finds none
-// free waits in turn.
+// free waits; invariant: slots are given in the order in which they were asked for, so that writes leave in
+// the order in which programs made them.
 import { abortedError } from '../../core/core.ts'
 
 export interface TakenSlot {
@@ -12,7 +13,7 @@ export interface TakenSlot {
 export class SlotPool {
   readonly #sequences: number[] = []
   readonly #free: number[] = []
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: ((number: number) => void)[] = []
 
   constructor(count: number) {
     this.open(count)
@@ -21,15 +22,13 @@ export class SlotPool {
   /** The server has so many. */
   open(count: number): void {
     while (this.#sequences.length < count) {
-      this.#free.push(this.#sequences.length)
       this.#sequences.push(0)
+      this.#pass(this.#sequences.length - 1)
     }
-    while (this.#free.length > 0 && this.#waiting.length > 0) this.#waiting.shift()?.()
   }
 
   async take(signal: AbortSignal | undefined): Promise<TakenSlot> {
-    while (this.#free.length === 0) await this.#wait(signal)
-    const number = this.#free.pop() ?? 0
+    const number = this.#free.pop() ?? (await this.#wait(signal))
     const sequence = (this.#sequences[number] ?? 0) + 1
     this.#sequences[number] = sequence
     let isTaken = true
@@ -38,22 +37,28 @@ export class SlotPool {
       giveBack: () => {
         if (!isTaken) return
         isTaken = false
-        this.#free.push(number)
-        this.#waiting.shift()?.()
+        this.#pass(number)
       },
     }
   }
 
-  #wait(signal: AbortSignal | undefined): Promise<void> {
+  /** To who waits longest: nobody who comes now can be before them. */
+  #pass(number: number): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free.push(number)
+    else next(number)
+  }
+
+  #wait(signal: AbortSignal | undefined): Promise<number> {
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         const index = this.#waiting.indexOf(go)
         if (index >= 0) this.#waiting.splice(index, 1)
         reject(abortedError(signal as AbortSignal))
       }
-      const go = () => {
+      const go = (number: number) => {
         signal?.removeEventListener('abort', onAbort)
-        resolve()
+        resolve(number)
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#waiting.push(go)

@@ -9,12 +9,15 @@ import {
 import { type ObjectTable } from './object-table.ts'
 import { type OpenFiles } from './open-files.ts'
 import { type Orphans } from './orphans.ts'
+import { type Turns } from './turns.ts'
 
 export interface ServerContext {
   readonly objects: ObjectTable
   readonly files: OpenFiles
   readonly locks: LockTable
   readonly orphans: Orphans
+  /** Of all clients of the export. */
+  readonly turns: Turns
   /** Names the client among the owners of locks. */
   readonly client: string
   readonly verifier: Uint8Array

@@ -1,22 +1,24 @@
 // Operations on open files and folders, and on locks. Reading and writing run on threads of their own; the
 // rest answers from what the kernel has in memory.
-import { closeSync, fsync, fdatasync, openSync, read, write } from 'node:fs'
+import { closeSync, constants, fsync, fdatasync, openSync, read, write } from 'node:fs'
 import { promisify } from 'node:util'
 import { copyRange, fallocate, readNames, seekTo } from '../../host/host.ts'
 import { MAXIMUM_DATA_BYTES, type WireReplyOf, type WireRequestOf } from '../wire/operations.ts'
-import { type ServerContext, type ServerHandlers } from './context.ts'
+import { FuseError } from '../fuse/errno.ts'
+import { type Data, type ServerContext, type ServerHandlers } from './context.ts'
 import { attributesOf, clientPath, killPrivileges, makeOwned } from './name-handlers.ts'
+import { type OpenFile } from './open-files.ts'
 import { HIDDEN_FOLDER } from './orphans.ts'
 
 const PERMISSIONS = 0o7777
+const TYPE_MASK = 0o170000
+const TYPE_FILE = 0o100000
+const TYPE_FOLDER = 0o040000
+const TYPE_SYMLINK = 0o120000
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_TRUNC } = constants
+/** Node has no names for them; the numbers of every architecture of Node 24. */
 const O_ACCMODE = 3
-const O_CREAT = 0o100
-const O_EXCL = 0o200
-const O_TRUNC = 0o1000
-const O_APPEND = 0o2000
-const O_NOFOLLOW = 0o400000
-const O_DIRECTORY = 0o200000
-const O_TMPFILE = 0o20200000
+const O_TMPFILE = 0o20000000 | O_DIRECTORY
 /** What of the flags of open(2) is heeded: the way of access, appending, truncating. */
 const OPEN_FLAGS = O_ACCMODE | O_APPEND | O_TRUNC
 
@@ -36,8 +38,19 @@ function take(
 
 function open(context: ServerContext, { reference, handle, flags }: WireRequestOf<'open'>): void {
   const heeded = flags & OPEN_FLAGS
-  const fd = openSync(context.objects.path(reference), heeded)
+  const fd = openSync(openablePath(context, reference), heeded)
   take(context, handle, { fd, reference: Buffer.from(reference), flags: heeded })
+}
+
+/**
+ * Honest clients open what is no file on their own machine. Here a device node would be a device of the
+ * server, and a pipe would wait for another end with all clients.
+ */
+function openablePath({ objects }: ServerContext, reference: Uint8Array): string {
+  const type = objects.attributes(reference).mode & TYPE_MASK
+  if (type === TYPE_SYMLINK) throw new FuseError('ELOOP')
+  if (type !== TYPE_FILE && type !== TYPE_FOLDER) throw new FuseError('ENXIO')
+  return objects.path(reference)
 }
 
 /** Owners of locks are told apart by client; flock's and fcntl's locks do not meet. */
@@ -66,11 +79,13 @@ export const fileHandlers = {
     context.files.checkRoom()
     const path = clientPath(context, wanted.parent, wanted.name)
     const flags = wanted.flags & OPEN_FLAGS
-    const { parent, name } = wanted
-    const wasMade = before?.length === 0 && context.objects.findIfThere(parent, name) !== undefined
-    const exclusive = wasMade ? O_NOFOLLOW : O_CREAT | O_EXCL | O_NOFOLLOW
+    const isRepeated = before?.length === 0
+    const made = isRepeated ? context.objects.findIfThere(wanted.parent, wanted.name) : undefined
     const { found, result: fd } = makeOwned(context, wanted, () => {
-      const opened = openSync(path, flags | exclusive, wanted.mode & PERMISSIONS)
+      const opened =
+        made === undefined
+          ? openSync(path, flags | O_CREAT | O_EXCL | O_NOFOLLOW, wanted.mode & PERMISSIONS)
+          : openSync(openablePath(context, made.reference), flags)
       return { made: context.objects.foundBy(opened), result: opened }
     })
     take(context, wanted.handle, { fd, reference: Buffer.from(found.reference), flags })
@@ -94,41 +109,15 @@ export const fileHandlers = {
   },
   async read({ files }, { handle, offset, sizeBytes }, data) {
     const buffer = Buffer.allocUnsafe(Math.min(sizeBytes, MAXIMUM_DATA_BYTES))
-    let done = 0
-    while (done < buffer.length) {
-      const { bytesRead } = await readAsync(
-        ...([files.get(handle).fd, buffer, done, buffer.length - done, offset + done] as const),
-      )
-      if (bytesRead === 0) break
-      done += bytesRead
-    }
-    data.reply = [buffer.subarray(0, done)]
+    const doneBytes = await files.use(handle, ({ fd }) => readFully(fd, buffer, offset))
+    data.reply = [buffer.subarray(0, doneBytes)]
     return {}
   },
-  async write(context, { handle, offset, killsPrivileges }, data) {
-    const file = context.files.get(handle)
-    if (killsPrivileges) killPrivileges(context, file.reference)
-    const [first, ...more] = data.request
-    const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(data.request)
-    // At the end of the file, wherever that is, and all of it: nobody else writes in between.
-    const position = (file.flags & O_APPEND) === 0 ? offset : null
-    if (
-      data.before !== undefined &&
-      (await wasAppended(context, file.reference, { before: data.before, bytes }))
-    ) {
-      return { sizeBytes: bytes.length }
-    }
-    let done = 0
-    while (done < bytes.length) {
-      const at = position === null ? null : position + done
-      const { bytesWritten } = await writeAsync(file.fd, bytes, done, bytes.length - done, at)
-      done += bytesWritten
-    }
-    return { sizeBytes: done }
-  },
+  write: (context, request, data) =>
+    context.files.use(request.handle, (file) => writeFile(context, file, { request, data })),
   flush: () => ({}), // what is told to others is all there is to it
   async fsync({ files, verifier }, { handle, isDataOnly }) {
-    await (isDataOnly ? fdatasyncAsync : fsyncAsync)(files.get(handle).fd)
+    await files.use(handle, ({ fd }) => (isDataOnly ? fdatasyncAsync : fsyncAsync)(fd))
     return { verifier }
   },
   fallocate({ files }, { handle, offset, lengthBytes, mode }) {
@@ -164,6 +153,41 @@ export const fileHandlers = {
     return {}
   },
 } satisfies Partial<ServerHandlers>
+
+/** Less than the whole buffer at the end of the file. */
+async function readFully(fd: number, buffer: Buffer, offset: number): Promise<number> {
+  let done = 0
+  while (done < buffer.length) {
+    const room = buffer.length - done
+    const { bytesRead } = await readAsync(fd, buffer, done, room, offset + done)
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return done
+}
+
+async function writeFile(
+  context: ServerContext,
+  file: OpenFile,
+  { request, data }: { readonly request: WireRequestOf<'write'>; readonly data: Data },
+): Promise<WireReplyOf<'write'>> {
+  if (request.killsPrivileges) killPrivileges(context, file.reference)
+  const [first, ...more] = data.request
+  const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(data.request)
+  if (data.before !== undefined) {
+    const known = { before: data.before, bytes }
+    if (await wasAppended(context, file.reference, known)) return { sizeBytes: bytes.length }
+  }
+  // At the end of the file, wherever that is, and all of it: nobody else writes in between.
+  const isAppended = (file.flags & O_APPEND) !== 0
+  let done = 0
+  while (done < bytes.length) {
+    const at = isAppended ? null : request.offset + done
+    const { bytesWritten } = await writeAsync(file.fd, bytes, done, bytes.length - done, at)
+    done += bytesWritten
+  }
+  return { sizeBytes: done }
+}
 
 /** Whether these bytes are where the end of the file was. */
 async function wasAppended(

@@ -23,7 +23,9 @@ interface Slot {
 export interface OnceRequest {
   readonly slot: number
   readonly sequence: number
-  /** What will be written down before, when the operation must not be done twice. */
+  /** Has the work wait for what came before it. */
+  readonly inTurn: (work: () => Promise<Answer>) => Promise<Answer>
+  /** What will be written down before, when the operation must not be done twice; asked in its turn. */
   readonly intent: () => Intent | undefined
   /** `before`: an earlier process meant to do it, and may have. */
   readonly carryOut: (before: Intent | undefined) => Promise<Answer>
@@ -52,7 +54,7 @@ export class Slots {
 
   /** Answers a request: by carrying it out, or as before when that was done already. */
   answer(request: OnceRequest): Promise<Answer> {
-    const { slot: number, sequence, carryOut } = request
+    const { slot: number, sequence } = request
     const slot = this.#slots[number]
     if (slot === undefined) throw outOfOrder(`slot ${number} of ${this.#slots.length}`)
     if (sequence < slot.sequence) {
@@ -60,18 +62,22 @@ export class Slots {
     }
     if (sequence === slot.sequence && slot.answer !== undefined) return slot.answer
     const before = sequence === slot.sequence ? slot.intent : undefined
-    const intent = before ?? request.intent()
     slot.sequence = sequence
-    if (intent !== undefined && before === undefined) {
-      this.#write(number, STATES.intent, intent.evidence)
-    }
     slot.intent = undefined
-    slot.answer = carryOut(before).then((answer) => {
-      if (intent?.isAnswerOfProcess === false)
-        this.#write(number, STATES.answer, Buffer.concat(answer))
-      return answer
-    })
+    slot.answer = request.inTurn(() => this.#carryOut(request, before))
     return slot.answer
+  }
+
+  async #carryOut(request: OnceRequest, before: Intent | undefined): Promise<Answer> {
+    const intent = before ?? request.intent()
+    if (intent !== undefined && before === undefined) {
+      this.#write(request.slot, STATES.intent, intent.evidence)
+    }
+    const answer = await request.carryOut(before)
+    if (intent?.isAnswerOfProcess === false) {
+      this.#write(request.slot, STATES.answer, Buffer.concat(answer))
+    }
+    return answer
   }
 
   #write(number: number, state: number, content: Buffer): void {

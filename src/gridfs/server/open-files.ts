@@ -1,4 +1,5 @@
-// The files that a client has open here, by the numbers that it gave them.
+// The files that a client has open here, by the numbers that it gave them. Invariant: a descriptor is closed
+// once, and not while a thread uses it.
 import { closeSync } from 'node:fs'
 import { FuseError } from '../fuse/errno.ts'
 
@@ -8,8 +9,14 @@ export interface OpenFile {
   readonly flags: number
 }
 
+interface HeldFile extends OpenFile {
+  /** Calls of the kernel on other threads, which know the descriptor's number alone. */
+  uses: number
+  isClosed: boolean
+}
+
 export class OpenFiles {
-  readonly #files = new Map<number, OpenFile>()
+  readonly #files = new Map<number, HeldFile>()
   readonly #limit: number
 
   constructor(limit: number) {
@@ -27,21 +34,35 @@ export class OpenFiles {
 
   add(handle: number, file: OpenFile): void {
     this.close(handle)
-    this.#files.set(handle, file)
+    this.#files.set(handle, { ...file, uses: 0, isClosed: false })
   }
 
   /** Throws ESTALE for a handle that is not open. */
   get(handle: number): OpenFile {
-    const file = this.#files.get(handle)
-    if (file === undefined) throw new FuseError('ESTALE')
-    return file
+    return this.#held(handle)
+  }
+
+  /**
+   * For work on other threads: until it is done the descriptor stays, whoever closes the handle. Otherwise
+   * its number could be another file's by then, and that of another client. Throws ESTALE as `get`.
+   */
+  async use<T>(handle: number, work: (file: OpenFile) => Promise<T>): Promise<T> {
+    const file = this.#held(handle)
+    file.uses += 1
+    try {
+      return await work(file)
+    } finally {
+      file.uses -= 1
+      if (file.isClosed && file.uses === 0) closeSync(file.fd)
+    }
   }
 
   close(handle: number): OpenFile | undefined {
     const file = this.#files.get(handle)
     if (file === undefined) return undefined
     this.#files.delete(handle)
-    closeSync(file.fd)
+    file.isClosed = true
+    if (file.uses === 0) closeSync(file.fd)
     return file
   }
 
@@ -51,7 +72,9 @@ export class OpenFiles {
     return files
   }
 
-  values(): Iterable<OpenFile> {
-    return this.#files.values()
+  #held(handle: number): HeldFile {
+    const file = this.#files.get(handle)
+    if (file === undefined) throw new FuseError('ESTALE')
+    return file
   }
 }

@@ -23,6 +23,7 @@ import { latin1, ObjectTable } from './object-table.ts'
 import { OpenFiles } from './open-files.ts'
 import { Orphans } from './orphans.ts'
 import { MAXIMUM_WAITING_BYTES, ServerSession, SLOTS } from './session.ts'
+import { Turns } from './turns.ts'
 
 export interface GridExport {
   readonly name: string
@@ -60,6 +61,7 @@ interface SharedExport extends GridExport {
   readonly objects: ObjectTable
   readonly orphans: Orphans
   readonly locks: LockTable
+  readonly turns: Turns
   readonly sessions: Map<string, LeasedSession>
 }
 
@@ -113,7 +115,14 @@ function share(one: GridExport, { key }: GridServerOptions): SharedExport {
   const { directory, name } = one
   const objects = new ObjectTable({ directory, name, key, limit: MAXIMUM_DESCRIPTORS })
   const orphans = new Orphans(directory, objects)
-  return { ...one, objects, orphans, locks: new LockTable(), sessions: new Map() }
+  return {
+    ...one,
+    objects,
+    orphans,
+    locks: new LockTable(),
+    turns: new Turns(),
+    sessions: new Map(),
+  }
 }
 
 /** The kernel's own number of this boot: what its page cache holds survives this process, and no reboot. */
@@ -238,10 +247,10 @@ function greet(
 }
 
 function begin(shared: SharedExport, key: string, serving: Serving): LeasedSession {
-  const { objects, orphans, locks, mapCaller, isReadOnly } = shared
+  const { objects, orphans, locks, turns, mapCaller, isReadOnly } = shared
   const session: ServerSession = new ServerSession({
     context: {
-      ...{ objects, orphans, locks, mapCaller, verifier: serving.verifier },
+      ...{ objects, orphans, locks, turns, mapCaller, verifier: serving.verifier },
       files: new OpenFiles(MAXIMUM_OPEN_FILES),
       client: `${key}#${randomBytes(4).toString('hex')}`,
     },

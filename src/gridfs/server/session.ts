@@ -17,7 +17,8 @@ import { changesOf } from './changes.ts'
 import { type Data, type ServerContext, type ServerHandler } from './context.ts'
 import { fileHandlers } from './file-handlers.ts'
 import { nameHandlers } from './name-handlers.ts'
-import { Slots, type Intent } from './once.ts'
+import { Slots, type Answer, type Intent } from './once.ts'
+import { touchedBy } from './reaches.ts'
 import { evidenceFor, settledBefore } from './recovery.ts'
 
 export const SLOTS = 64
@@ -82,13 +83,16 @@ export class ServerSession {
   /** Carries out a request and answers it. Throws ERR_SI_PROTOCOL for what no honest client sends. */
   async request(frame: Frame): Promise<void> {
     const { name, request } = decodeRequest(frame)
+    const dataBytes = frame.data.reduce((sum, part) => sum + part.length, 0)
     const carryOut = (before?: Intent) => this.#carryOut(name, request, { frame, before })
+    const inTurn = (work: () => Promise<Answer>) =>
+      this.context.turns.take(touchedBy(this.context, name, { request, dataBytes }), work)
     const answer = operationOf(name).isOnce
       ? await this.#slots.answer({
-          ...{ slot: frame.slot, sequence: frame.sequence, carryOut },
+          ...{ slot: frame.slot, sequence: frame.sequence, inTurn, carryOut },
           intent: () => this.#intent(name, request),
         })
-      : await carryOut()
+      : await inTurn(carryOut)
     this.#send?.(withFrameId(answer, frame.id))
   }
 
@@ -107,7 +111,7 @@ export class ServerSession {
     name: WireName,
     request: unknown,
     { frame, before }: { readonly frame: Frame; readonly before: Intent | undefined },
-  ): Promise<readonly Uint8Array[]> {
+  ): Promise<Answer> {
     if (name === 'hello') throw new SiError('ERR_SI_PROTOCOL', '"hello" comes once')
     if (this.#options.isReadOnly && changesOf(name, request) !== 'nothing') {
       return encodeFailure(frame.id, constants.errno.EROFS)
