@@ -125,14 +125,14 @@ interface CaptureWork extends Omit<CaptureOptions, 'version'>, Preparation, Begu
 }
 
 async function writeDraft(work: CaptureWork, progress: Progress, signal: AbortSignal) {
-  const { client, list, selection, draft } = work
+  const { client, plan, list, selection, draft } = work
   await using previous = await findPrevious(work)
   const memory = isImport(work.source) ? null : rememberMembers(draft.directory, list, selection)
   const script = tarScript({ root: client.root, selection })
   const stopped = new AbortController()
   const flags = reportFlags(client, selection, AbortSignal.any([signal, stopped.signal]))
   const names = selection.names(previous?.unchanged.has)
-  const stream = openTarStream(client, { script, names }, signal)
+  const stream = openTarStream(client, { script, names, strange: plan.captured.strange }, signal)
   const source =
     previous === undefined
       ? stream.source

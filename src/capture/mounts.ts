@@ -78,6 +78,8 @@ export interface CapturedMounts {
   readonly mounts: readonly Mount[]
   /** Second places of captured file systems: tar must not walk into them. */
   readonly duplicates: readonly string[]
+  /** Mount points of what is not captured, such as /proc: empty directories in the image. */
+  readonly strange: readonly string[]
 }
 
 // Several devices, or none, hide behind one file system: no device number tells that it is local.
@@ -109,7 +111,9 @@ export function chooseMounts(
   }
   const captured = [...chosen.values()].sort(byMountPoint)
   const points = captured.map(({ mountPoint }) => mountPoint).filter((point) => point !== '/')
-  return { mountPoints: ['/', ...points], mounts: captured, duplicates }
+  const known = new Set([...points, ...duplicates, '/'])
+  const strange = visible.map(({ mountPoint }) => mountPoint).filter((point) => !known.has(point))
+  return { mountPoints: ['/', ...points], mounts: captured, duplicates, strange }
 }
 
 /** In mount order; of several mounts on one point only the last, which hides the others. */

@@ -64,6 +64,8 @@ export interface TarMessages {
   readonly changedFiles: readonly string[]
   /** How many there were in all. */
   readonly changedCount: number
+  /** Changes that mean nothing to the image. */
+  readonly indifferentCount: number
   /** Sentences about files that could not be read and are not in the image. */
   readonly unread: readonly string[]
   /** Other warnings for people, each kind once. */
@@ -93,8 +95,13 @@ export interface TarMessageReader {
   end(): TarMessages
 }
 
-/** Reads tar's standard error in any portions; `end()` gives what it said. */
-export function createTarMessageReader(): TarMessageReader {
+/**
+ * Reads tar's standard error in any portions; `end()` gives what it said. Of `indifferent` paths only the directory
+ * is archived, on which another file system is mounted: that this one changes, as /sys does all the time, means nothing.
+ */
+export function createTarMessageReader(
+  indifferent: ReadonlySet<string> = new Set(),
+): TarMessageReader {
   const changed = new Set<string>()
   const notes = new Set<string>()
   const unread = new Set<string>()
@@ -102,7 +109,12 @@ export function createTarMessageReader(): TarMessageReader {
   let changedCount = 0
   let hasReadError = false
   let rest = ''
+  let indifferentCount = 0
   const noteChanged = (path: string) => {
+    if (indifferent.has(path)) {
+      indifferentCount++
+      return
+    }
     changedCount++
     if (changed.size < CHANGED_FILES_KEPT) changed.add(path)
   }
@@ -137,7 +149,7 @@ export function createTarMessageReader(): TarMessageReader {
       if (rest !== '') readLine(rest)
       rest = ''
       return {
-        ...{ changedFiles: [...changed], changedCount, unread: [...unread] },
+        ...{ changedFiles: [...changed], changedCount, indifferentCount, unread: [...unread] },
         ...{ notes: [...notes], errors: [...errors], hasReadError },
       }
     },

@@ -43,12 +43,14 @@ export interface TarCommand {
   readonly script: string
   /** Member names, each ended by NUL. */
   readonly names: Iterable<Buffer>
+  /** Directories that are mount points of what is not captured. */
+  readonly strange: readonly string[]
 }
 
 class PipedTar implements TarStream {
   readonly source: TarSource = { read: (into) => this.#read(into) }
   readonly #client: GoldenClient
-  readonly #reader: TarMessageReader = createTarMessageReader()
+  readonly #reader: TarMessageReader
   readonly #abort = new AbortController()
   readonly #program: StartedProgram
   readonly #fd: number
@@ -58,6 +60,7 @@ class PipedTar implements TarStream {
 
   constructor(client: GoldenClient, command: TarCommand, signal: AbortSignal) {
     this.#client = client
+    this.#reader = createTarMessageReader(new Set(command.strange))
     const ended = AbortSignal.any([signal, this.#abort.signal])
     const { program, fd } = startIntoPipe(client, command, ended)
     this.#program = program
@@ -70,8 +73,9 @@ class PipedTar implements TarStream {
   }
 
   isPartial(): boolean {
-    const { changedCount, unread } = this.messages()
-    return this.#exitCode === TAR_FILES_CHANGED || changedCount > 0 || unread.length > 0
+    const { changedCount, indifferentCount, unread } = this.messages()
+    const isUnexplained = this.#exitCode === TAR_FILES_CHANGED && indifferentCount === 0
+    return isUnexplained || changedCount > 0 || unread.length > 0
   }
 
   close(): Promise<void> {

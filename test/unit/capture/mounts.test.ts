@@ -58,7 +58,18 @@ test('chooseMounts() captures the root whatever carries it', () => {
     mountPoints: ['/'],
     mounts: [mount({ device: '0:30', type: 'overlay' })],
     duplicates: [],
+    strange: [],
   })
+})
+
+test('chooseMounts() names the mount points of what is not captured', () => {
+  const chosen = chooseMounts([
+    mount({}),
+    mount({ device: '8:3', mountPoint: '/srv' }),
+    mount({ device: '0:21', type: 'sysfs', mountPoint: '/sys' }),
+    mount({ device: '0:44', type: 'nfs', mountPoint: '/home' }),
+  ])
+  assert.deepEqual(chosen.strange, ['/sys', '/home'])
 })
 
 test('chooseMounts() takes every btrfs subvolume, but each one once', () => {

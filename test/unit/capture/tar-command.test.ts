@@ -67,12 +67,23 @@ tar: Exiting with failure status due to previous errors
     assert.deepEqual(reader.end(), {
       changedFiles: ['/var/log/syslog', '/tmp/gone', '/dbä', '/left'],
       changedCount: 4,
+      indifferentCount: 0,
       unread: ['Not captured, because it cannot be read: /x: Cannot open: Permission denied'],
       notes: ['POSIX ACL support'],
       errors: ['./bad: Warning: Read error at byte 0, while reading 512 bytes: Input/output error'],
       hasReadError: true,
     })
   }
+})
+
+test('createTarMessageReader() does not mind that the directory below a mounted file system changes', () => {
+  const reader = createTarMessageReader(new Set(['/sys']))
+  reader.push('tar: ./sys: file changed as we read it\ntar: ./sys2: file changed as we read it\n')
+  const { changedFiles, changedCount, indifferentCount } = reader.end()
+  assert.deepEqual(
+    { changedFiles, changedCount, indifferentCount },
+    { changedFiles: ['/sys2'], changedCount: 1, indifferentCount: 1 },
+  )
 })
 
 test('createTarMessageReader() keeps a bounded number of paths and counts all', () => {
