@@ -1,9 +1,7 @@
 // si-deploy: this machine gets the image, and gives its pieces on to its neighbours.
-import { readFile } from 'node:fs/promises'
-import { formatDuration, formatRate, formatSize, messageOf, SiError } from '../core/core.ts'
+import { formatDuration, formatRate, formatSize, SiError } from '../core/core.ts'
 import type {
   DeployOptions,
-  DeployPlan,
   DeployReport,
   ExpectedImage,
   OverrideOptions,
@@ -25,6 +23,8 @@ import {
 import { createCommandProgress } from './command-progress.ts'
 import { createCommand, type Outcome } from './command.ts'
 import { EXIT_PARTIAL } from './exit-code.ts'
+import { confirmPlan, printPlan, toTarget, type TargetFlags } from './deploy-disks.ts'
+import { openReports, reportOption } from './deploy-report.ts'
 import { finishFrom, finishOptions, type FinishFlags } from './finish-arguments.ts'
 import {
   parseExpectation,
@@ -44,15 +44,11 @@ const MOST_THREADS = 4
 /** Four carry 40 Gbit/s: more than the workers above can take in. */
 const MOST_LANES = 4
 
-interface DeployFlags extends TrustFlags, TlsFlags, FinishFlags, ScriptFlags {
+interface DeployFlags extends TrustFlags, TlsFlags, FinishFlags, ScriptFlags, TargetFlags {
   readonly expect?: ExpectedImage
   readonly expectOverride: readonly ExpectedImage[]
   readonly torrent: string
   readonly override: readonly string[]
-  readonly root?: string
-  readonly disk: readonly string[]
-  readonly layout?: string
-  readonly confirm: readonly string[]
   readonly devices: boolean
   readonly dryRun?: true
   readonly seedFor: number
@@ -68,7 +64,7 @@ interface DeployFlags extends TrustFlags, TlsFlags, FinishFlags, ScriptFlags {
   readonly downloadLimit?: number
   readonly threads: number
   readonly lanes: number
-  readonly json?: true
+  readonly report?: string
 }
 
 export function createDeployCommand(io: Io, outcome: Outcome): Command {
@@ -154,6 +150,7 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
     .addOption(downloadLimitOption())
     .addOption(threadsOption(MOST_THREADS))
     .addOption(lanesOption(MOST_LANES))
+    .addOption(reportOption())
     .addOption(jsonOption())
   const options = [...finishOptions(), ...scriptOptions(), ...trustOptions(), ...tlsOptions('node')]
   return withOptions(command, options).action(async (flags: DeployFlags) => {
@@ -165,8 +162,8 @@ export function createDeployCommand(io: Io, outcome: Outcome): Command {
 /** Whether nothing was left out. */
 async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
   const { deploy, formatPlan } = await import('../deploy/deploy.ts')
-  const progress = createCommandProgress(io, { command: 'si-deploy', json: flags.json === true })
-  const onNote = (text: string) => progress.note(text)
+  const shown = createCommandProgress(io, { command: 'si-deploy', json: flags.json === true })
+  const onNote = (text: string) => shown.note(text)
   const security = await securityFrom(flags, { holder: 'node', onNote })
   const options: DeployOptions = {
     torrent: flags.torrent,
@@ -193,28 +190,36 @@ async function runDeploy(flags: DeployFlags, io: Io): Promise<boolean> {
     uploadBytesPerSecond: flags.uploadLimit,
     downloadBytesPerSecond: flags.downloadLimit,
   }
+  const { hostName: host } = flags
+  const reports = await openReports(flags.dryRun ? undefined : flags.report, {
+    ...{ host, progress: shown, credentials: security?.credentials },
+  })
   try {
     const { leftOut } = await deploy(
       options,
       {
-        progress,
-        shell: terminalShell(io, () => progress.end()),
+        progress: reports.progress,
+        shell: terminalShell(io, () => shown.end()),
         confirm: async (plan) => {
-          progress.end()
+          shown.end()
           if (flags.dryRun) printPlan(plan, formatPlan(plan), flags, io)
           else await confirmPlan(plan, formatPlan(plan), flags, io)
         },
-        onComplete: (report) => {
-          progress.end()
+        async onComplete(report) {
+          shown.end()
           printReport(report, flags, io)
+          await reports.done(report)
         },
       },
       io.signal,
     )
     return leftOut.length === 0
+  } catch (error) {
+    await reports.failed(error)
+    throw error
   } finally {
     security?.close()
-    progress.end()
+    shown.end()
   }
 }
 
@@ -227,89 +232,6 @@ function overridesFrom({ override, expectOverride }: DeployFlags): readonly Over
     })
   }
   return override.map((torrent, index) => ({ torrent, expect: expectOverride[index] }))
-}
-
-async function toTarget(flags: DeployFlags): Promise<DeployOptions['target']> {
-  const isDisk = flags.disk.length > 0 || flags.layout !== undefined
-  if (isDisk === (flags.root !== undefined)) {
-    throw new SiError('ERR_SI_USAGE', 'Name either --disk DEVICE, --layout FILE, or --root DIR', {
-      hint: 'Run si-deploy --help for examples',
-    })
-  }
-  if (flags.root !== undefined) return { type: 'root', directory: flags.root }
-  const devices = flags.disk.filter((device) => device !== 'auto')
-  const other = flags.confirm.find((device) => devices.length > 0 && !devices.includes(device))
-  if (other !== undefined) {
-    throw new SiError(
-      'ERR_SI_NOT_CONFIRMED',
-      `--confirm names ${other}, but --disk names ${devices.join(', ')}`,
-      { hint: 'Give --confirm the very same devices' },
-    )
-  }
-  if (flags.layout === undefined) return { type: 'disk', devices }
-  return { type: 'disk', devices, layout: await readLayoutFile(flags.layout) }
-}
-
-/** Before anything else is done: a wrong path should not wait for the image's manifest. */
-async function readLayoutFile(file: string): Promise<{ file: string; text: string }> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new SiError('ERR_SI_CONFIGURATION', `Cannot read ${file}: ${messageOf(cause)}`, {
-      hint: 'Check the path of the layout file',
-      cause,
-    })
-  })
-  return { file, text }
-}
-
-function printPlan(plan: DeployPlan, text: string, flags: DeployFlags, io: Io): void {
-  if (flags.json) writeJson(io, { type: 'plan', plan })
-  else io.stdout.write(`${text}\n`)
-}
-
-/** What erases disks wants their names: from --confirm, or typed by the person who sees the plan. */
-async function confirmPlan(
-  plan: DeployPlan,
-  text: string,
-  flags: DeployFlags,
-  io: Io,
-): Promise<void> {
-  if (plan.kind === 'root') return
-  const given = flags.disk.filter((device) => device !== 'auto')
-  // As they were given (/dev/disk/by-id/…), or as they are called.
-  const names = plan.disks.map(({ device }, index) => given[index] ?? device)
-  const missing = names.filter(
-    (name, index) =>
-      !flags.confirm.includes(name) && !flags.confirm.includes(plan.disks[index]?.device ?? ''),
-  )
-  const other = flags.confirm.find(
-    (name) => !names.includes(name) && !plan.disks.some(({ device }) => device === name),
-  )
-  if (missing.length === 0 && other === undefined) return
-  const all = names.join(' ')
-  const hint = `Add ${names.map((name) => `--confirm ${name}`).join(' ')} to erase ${names.length === 1 ? 'it' : 'them'}`
-  if (other !== undefined) {
-    const message = `--confirm names ${other}, but the plan is for ${names.join(', ')}`
-    throw new SiError('ERR_SI_NOT_CONFIRMED', message, { hint })
-  }
-  io.stderr.write(`${text}\n`)
-  const answer = await io.ask?.(
-    `Type ${all} to erase ${names.length === 1 ? 'it' : 'them'}: `,
-    io.signal,
-  )
-  if (
-    answer
-      ?.trim()
-      .split(/[\s,]+/)
-      .join(' ') === all
-  )
-    return
-  throw new SiError(
-    'ERR_SI_NOT_CONFIRMED',
-    `Nothing was written to ${names.join(', ')}: not confirmed`,
-    {
-      hint,
-    },
-  )
 }
 
 function printReport(report: DeployReport, flags: DeployFlags, io: Io): void {

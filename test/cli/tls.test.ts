@@ -87,6 +87,38 @@ test('si-deploy --tls fetches torrent and image from si-server --tls', { skip },
   assert.deepEqual(parseMetainfo(await readFile(path)).trackers, [[`${url}/announce`]])
 })
 
+test('si-deploy --report tells the image server how it ended', { skip }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'si-report-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const cluster = join(folder, 'cluster.yaml')
+  await writeFile(cluster, 'defaults: { image: web, boot: install }\nhosts: { node01: }\n')
+  const { nodePki, url } = await makeSite(t, '--cluster', cluster)
+  const own = ['--cert', join(nodePki, 'node.pem'), '--key', join(nodePki, 'node.key')]
+  const seen = () =>
+    JSON.parse(curl(...own, `${url}/v1/nodes/node01`).replace(/ 200$/, '')) as object
+  const from = ['--torrent', `${url}/images/web/img.torrent`, '--tls', '--pki', nodePki]
+  const report = ['--report', `${url}/`, '--host-name', 'node01']
+  const wrong = run(SI, 'deploy', ...from, ...report, '--root', folder)
+  assert.notEqual(wrong.status, 0)
+  assert.match(JSON.stringify(seen()), /"boot":"install".*"phase":"failed".*not empty/)
+  const target = join(folder, 'target')
+  await mkdir(target)
+  si('deploy', ...from, ...report, '--root', target)
+  assert.match(JSON.stringify(seen()), /"boot":"local".*"phase":"done".*web\/\S+ is installed/)
+  const elsewhere = run(
+    SI,
+    'deploy',
+    ...from,
+    '--report',
+    url,
+    '--host-name',
+    'x',
+    '--root',
+    folder,
+  )
+  assert.match(elsewhere.stderr, /does not take the report: 403 .*Cannot speak for x|404/)
+})
+
 test('si-server --tls shows ca.pem to everybody, and nothing else', { skip }, async (t) => {
   const { pki, nodePki, url } = await makeSite(t)
   assert.equal(curl(`${url}/ca.pem`), `${await readFile(join(pki, 'ca.pem'), 'utf8')} 200`)
