@@ -113,7 +113,8 @@ async function fail(
   error: unknown,
   { io, course }: { readonly io: Io; readonly course: Course },
 ): Promise<Ending> {
-  const hint = isSiError(error) ? error.hint : undefined
+  const { inParameters } = await import('../netboot/netboot.ts')
+  const hint = isSiError(error) && error.hint ? inParameters(error.hint) : undefined
   io.stderr.write(`\nsi: FAILED: ${messageOf(error)}\n`)
   if (hint !== undefined) io.stderr.write(`si: ${hint}\n`)
   if (!isSiError(error) && error instanceof Error) io.stderr.write(`${error.stack ?? ''}\n`)

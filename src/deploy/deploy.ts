@@ -2,6 +2,7 @@
 // only, such as what a network is: the deployment itself (deployment.ts) comes when one begins.
 import type { DeployIo, DeployOptions, DeployReport } from './options.ts'
 
+export { checkLayoutFile, type LayoutCheck } from './disks/check-layout-file.ts'
 export { formatGoldenLayout } from './disks/golden-layout-text.ts'
 export { loadTorrent } from './load-torrent.ts'
 export type {
@@ -11,8 +12,8 @@ export type {
   ExpectedImage,
   OverrideOptions,
 } from './options.ts'
-export type { FirmwareChoice } from './finish/firmware.ts'
-export { PLAIN_FINISH, type FinishChoices } from './finish/finish-plan.ts'
+export { FIRMWARE_CHOICES, type FirmwareChoice } from './finish/firmware.ts'
+export { INITRAMFS_CHOICES, PLAIN_FINISH, type FinishChoices } from './finish/finish-plan.ts'
 export { parseHostName } from './finish/host-name.ts'
 export {
   networkSchema,

@@ -1,7 +1,6 @@
 // What the finishing will do, told before anything is written: from the image's list of files and what was asked for; pure.
 import { entryPath, type EntryTable } from '../entry-table.ts'
 import { chooseFirmware, type Firmware, type FirmwareChoice } from './firmware.ts'
-import type { InitramfsChoice } from './finish.ts'
 import {
   FEATURE_PATHS,
   findFeatures,
@@ -11,6 +10,10 @@ import {
 import type { NetworkConfiguration } from './network-configuration.ts'
 import type { Script } from '../scripts/script.ts'
 import { SiError } from '../../core/core.ts'
+
+/** When the target's initramfs is made anew. */
+export const INITRAMFS_CHOICES = ['auto', 'always', 'never'] as const
+export type InitramfsChoice = (typeof INITRAMFS_CHOICES)[number]
 
 /** What people may choose. */
 export interface FinishChoices {

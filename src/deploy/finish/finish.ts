@@ -5,6 +5,7 @@ import { throwIfAborted, type Progress } from '../../core/core.ts'
 import type { ManifestHeader } from '../../image/image.ts'
 import type { MadeStorage } from '../made-storage.ts'
 import { installBootLoader } from './boot-loader.ts'
+import type { InitramfsChoice } from './finish-plan.ts'
 import type { Firmware } from './firmware.ts'
 import { setHostName } from './host-name.ts'
 import { findFeatures, NO_NETWORK_PROGRAM, type ImageFeatures } from './image-features.ts'
@@ -17,8 +18,6 @@ import { findPolicy, labelFiles } from './selinux.ts'
 import { writeStorageTables } from './storage-tables.ts'
 import { openTargetSystem, type TargetSystem } from './target-system.ts'
 import { openTargetTree, type TargetTree } from './target-tree.ts'
-
-export type InitramfsChoice = 'auto' | 'always' | 'never'
 
 export interface FinishOptions {
   /** Root of the deployed tree. */

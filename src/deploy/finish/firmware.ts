@@ -7,6 +7,8 @@ export type Firmware = 'bios' | 'uefi' | 'both' | 'none'
 /** `auto`: that of the machine which deploys. */
 export type FirmwareChoice = Firmware | 'auto'
 
+export const FIRMWARE_CHOICES: readonly FirmwareChoice[] = ['auto', 'bios', 'uefi', 'both', 'none']
+
 export interface FirmwareFacts {
   readonly choice: FirmwareChoice
   /** What this machine was booted by. */

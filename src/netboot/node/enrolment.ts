@@ -13,7 +13,7 @@ import {
   type Credentials,
 } from '../../pki/pki.ts'
 import type { NodeIdentity } from './server-client.ts'
-import { request, type ImageServer } from './server-request.ts'
+import { request, ServerUnreachable, type ImageServer } from './server-request.ts'
 
 export interface EnrolmentOptions {
   readonly identity: NodeIdentity
@@ -67,15 +67,18 @@ export async function enrol(url: string, options: EnrolmentOptions): Promise<Enr
   return { credentials, crlFiles }
 }
 
-async function refusal(url: string, response: Response): Promise<SiError> {
+/** A server that does not want to install this machine, or not by certificates, may be told to: that is waited for. */
+async function refusal(url: string, response: Response): Promise<Error> {
   const text = await response.text()
-  let told: { readonly message?: string; readonly hint?: string } = {}
+  let told: { readonly code?: string; readonly message?: string; readonly hint?: string } = {}
   try {
     told = JSON.parse(text) as typeof told
   } catch {
     // the text itself is all there is
   }
   const message = `${url} issues no certificate: ${told.message ?? text.slice(0, 300)}`
+  if (told.code === 'ERR_SI_FORBIDDEN')
+    return new ServerUnreachable(`${message} (${told.hint ?? ''})`)
   return new SiError('ERR_SI_UNTRUSTED', message, { hint: told.hint })
 }
 

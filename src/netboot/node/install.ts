@@ -2,18 +2,10 @@
 // server hears how far it is. Invariant: success is reported when everything is on the disk, before seeding on, and
 // until the server has heard of it the machine stays up: it would be installed again at its next network boot.
 import { DONE_PHASE, type NodeAnswer } from '../../cluster/cluster.ts'
-import {
-  formatDuration,
-  isSiError,
-  SiError,
-  systemClock,
-  type Progress,
-  type ProgressUpdate,
-} from '../../core/core.ts'
+import { formatDuration, isSiError, SiError, systemClock, type Progress } from '../../core/core.ts'
 import {
   deploy,
   formatPlan,
-  PLAIN_FINISH,
   type DeployIo,
   type DeployOptions,
   type DeployReport,
@@ -27,6 +19,7 @@ import { chooseDisk, refuseWithoutDisk } from './choose-disk.ts'
 import { loadInstalledKernel } from './kexec.ts'
 import type { After, NodeParameters } from './parameter-table.ts'
 import { createPhaseTimes, type PhaseTimes } from './phase-times.ts'
+import { reportingProgress } from './report-progress.ts'
 import type { Reporter } from './reporter.ts'
 
 export interface Installation {
@@ -61,7 +54,7 @@ export async function install(installation: Installation, signal: AbortSignal): 
   let delivery = Promise.resolve()
   let ending = after
   const io: DeployIo = {
-    progress: reportingProgress(progress, reporter, times),
+    progress: reportingProgress(progress, reporter, (phase) => times.enter(phase)),
     shell,
     confirm: async (plan) => formatPlan(plan).split('\n').forEach(say),
     async onComplete(report, directory) {
@@ -180,11 +173,7 @@ function toDeployOptions(
     listenPort: 0,
     rack: parameters.rack,
     localDiscovery: true,
-    finish: {
-      ...PLAIN_FINISH,
-      hostName: orders?.host ?? parameters.host ?? null,
-      network: orders?.network ?? null,
-    },
+    finish: finishOf(parameters, orders),
     seedForMs: after === 'seed' && seedForMs === 0 ? Infinity : seedForMs,
     dryRun: false,
     pieceCacheBytes: parameters['piece-cache'],
@@ -193,30 +182,11 @@ function toDeployOptions(
   }
 }
 
-const REPORT_INTERVAL_MS = 5000
-
-/** Progress that the server hears of, too: each new phase, each step of one that counts nothing, and every five seconds. */
-function reportingProgress(progress: Progress, reporter: Reporter, times: PhaseTimes): Progress {
-  let step = ''
-  let sentMs = 0
-  return {
-    note: (text) => progress.note(text),
-    update(update) {
-      progress.update(update)
-      times.enter(update.phase)
-      const nowMs = performance.now()
-      const { phase, totalBytes, detail = '' } = update
-      const now = totalBytes === undefined ? `${phase}, ${detail}` : phase
-      if (now === step && nowMs - sentMs < REPORT_INTERVAL_MS) return
-      step = now
-      sentMs = nowMs
-      reporter.report(toReport(update))
-    },
-  }
-}
-
-function toReport({ phase, doneBytes, totalBytes, detail = '' }: ProgressUpdate) {
-  const isKnown = totalBytes !== undefined && totalBytes > 0
-  const percent = isKnown ? Math.min(99, Math.floor((100 * doneBytes) / totalBytes)) : null
-  return { phase, percent, message: detail }
+function finishOf(
+  { finish, firmware, initramfs, host }: NodeParameters,
+  orders: NodeAnswer | undefined,
+): DeployOptions['finish'] {
+  if (!finish) return null
+  const hostName = orders?.host ?? host ?? null
+  return { firmware, initramfs, hostName, network: orders?.network ?? null }
 }

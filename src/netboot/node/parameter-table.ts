@@ -2,6 +2,7 @@
 // table is checked against this one.
 import { isIP } from 'node:net'
 import { AFTER_INSTALL_CHOICES } from '../../cluster/cluster.ts'
+import { FIRMWARE_CHOICES, INITRAMFS_CHOICES } from '../../deploy/deploy.ts'
 import { parseDuration, parseRackName, parseRate, parseSize, SiError } from '../../core/core.ts'
 
 /** Steps of an installation; `si.break=STEP` opens a shell before one. */
@@ -36,6 +37,21 @@ export const parameterTable = {
     'name of this machine; default: by MAC address or DHCP',
   ),
   disk: parameter(parseDevice, undefined, 'disk to erase; default: the only one that there is'),
+  firmware: parameter(
+    choice(FIRMWARE_CHOICES),
+    'auto' as const,
+    'make the disk bootable by it: auto (as this machine boots), bios, uefi, both, none',
+  ),
+  initramfs: parameter(
+    choice(INITRAMFS_CHOICES),
+    'auto' as const,
+    "make the system's initramfs anew: auto (where that of the golden client cannot do), always, never",
+  ),
+  finish: parameter(
+    parseYesNo,
+    true,
+    'no: leave the tree as it is in the image, without boot loader; default: yes',
+  ),
   interface: parameter(parseInterface, undefined, 'network card, by name or MAC address'),
   ip: parameter(parseAddress, 'dhcp' as const, 'dhcp, or ADDRESS/PREFIX'),
   gateway: parameter(parseIp, undefined, 'with a fixed address: the router'),

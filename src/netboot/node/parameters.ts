@@ -102,6 +102,25 @@ function serverAssignments(values: Readonly<Record<string, string>>): Assignment
   })
 }
 
+/** What the words of si-deploy's options are called here. */
+const OTHER_WORDS: Readonly<Record<string, string>> = {
+  layout: 'layout in cluster.yaml',
+  expect: 'si.image',
+  trust: 'the ca.pem of the boot files',
+}
+
+/** A remedy that speaks of si-deploy's options, in the words of an installation: `--firmware none` → `si.firmware=none`. */
+export function inParameters(remedy: string): string {
+  return remedy.replace(
+    /--(no-)?([a-z][a-z-]*[a-z])(?: (auto|bios|uefi|both|none|never))?/g,
+    (option, no: string | undefined, name: string, value: string | undefined) => {
+      if (!isKnown(name)) return OTHER_WORDS[name] ?? option
+      const isSwitch = typeof parameterTable[name].fallback === 'boolean'
+      return `si.${name}=${no === undefined ? (value ?? (isSwitch ? 'yes' : '')) : 'no'}`
+    },
+  )
+}
+
 /** A name alone means yes. */
 function splitAssignment(text: string): { readonly name: string; readonly value: string } {
   const at = text.indexOf('=')

@@ -4,7 +4,12 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { parameterTable, parseParameters, splitCommandLine } from '../../../src/netboot/netboot.ts'
+import {
+  inParameters,
+  parameterTable,
+  parseParameters,
+  splitCommandLine,
+} from '../../../src/netboot/netboot.ts'
 import { bootInterface } from '../../../src/netboot/node/parameters.ts'
 
 const parse = (commandLine: string, localConfiguration?: string) =>
@@ -40,6 +45,22 @@ test('parseParameters() names every fault with its place', () => {
   assert.match(text, /kernel parameter si\.after: after=later: it must be one of reboot, poweroff/)
   assert.match(text, /local\.cfg line 1: disk=sda: it must be the path of a disk/)
   assert.match(text, /local\.cfg line 4: is not NAME=VALUE/)
+})
+
+test('inParameters() says what the options of si-deploy are called on the kernel command line', () => {
+  const remedies = {
+    'Correct the rule in the layout, or name the disks with --disk':
+      'Correct the rule in the layout, or name the disks with si.disk=',
+    'Give a layout file with --layout, or add --firmware none':
+      'Give a layout file with layout in cluster.yaml, or add si.firmware=none',
+    'or choose another --firmware': 'or choose another si.firmware=',
+    'or add --no-finish': 'or add si.finish=no',
+    'or add --allow-unsigned to use it all the same':
+      'or add si.allow-unsigned=yes to use it all the same',
+    'Have one issued: si-ca issue --role node': 'Have one issued: si-ca issue --role node',
+  }
+  const said = Object.keys(remedies).map(inParameters)
+  assert.deepEqual(said, Object.values(remedies))
 })
 
 test('parseParameters() keeps what could be read when something is wrong', () => {
