@@ -1,4 +1,5 @@
 // si-cluster: the hosts and groups of cluster.yaml, checked, shown, taken over and handed on.
+import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { Option, type Command } from 'commander'
 import type { Cluster, NodeConfiguration } from '../cluster/cluster.ts'
@@ -95,7 +96,7 @@ async function runCheck(flags: CheckFlags, io: Io): Promise<void> {
   const { loadCluster, resolveNode } = await import('../cluster/cluster.ts')
   const cluster = await loadCluster(flags.cluster)
   const nodes = [...cluster.hosts.keys()].map((name) => resolveNode(cluster, { name }))
-  const missingImages = await findMissing(nodes, flags.repository)
+  const missingImages = await checkImages(nodes, flags.repository)
   const [hosts, groups] = [cluster.hosts.size, cluster.groups.order.length]
   const unreachable = [...cluster.hosts.values()].filter(
     ({ macs, uuids }) => macs.length + uuids.length === 0,
@@ -120,8 +121,11 @@ async function runCheck(flags: CheckFlags, io: Io): Promise<void> {
   io.stdout.write(`${cluster.file}: ${known}, no fault\n`)
 }
 
-/** Images and overrides that no repository here has; none where there is no repository, as on a desk. */
-async function findMissing(
+/**
+ * Images and overrides that the repository has not; none where there is no repository, as on a desk. Layouts are judged
+ * together with the images that they are for. Throws ERR_SI_CONFIGURATION.
+ */
+async function checkImages(
   nodes: readonly NodeConfiguration[],
   directory: string,
 ): Promise<readonly string[]> {
@@ -131,12 +135,31 @@ async function findMissing(
   const missing: string[] = []
   for (const text of new Set(nodes.flatMap(({ image, overrides }) => [image, ...overrides]))) {
     const { name, version } = parseImageSpec(text)
-    await repository.open(name, version).catch((error: unknown) => {
+    try {
+      const { manifestPath } = await repository.open(name, version)
+      const users = nodes.filter(({ image }) => image === text)
+      await checkLayouts(manifestPath, users)
+    } catch (error) {
       if (!isSiError(error, 'ERR_SI_IMAGE_NOT_FOUND')) throw error
       missing.push(text)
-    })
+    }
   }
   return missing
+}
+
+async function checkLayouts(
+  manifestPath: string,
+  nodes: readonly NodeConfiguration[],
+): Promise<void> {
+  const users = new Map(nodes.map(({ layout, host }) => [layout, host]))
+  users.delete(null)
+  if (users.size === 0) return
+  const { checkLayoutFile } = await import('../deploy/deploy.ts')
+  const { readManifestHeader } = await import('../image/image.ts')
+  const header = await readManifestHeader(createReadStream(manifestPath))
+  for (const [layout, host] of users) {
+    if (layout !== null) checkLayoutFile(layout, { file: `the layout of ${host}`, header })
+  }
 }
 
 async function runShow(hosts: string | undefined, flags: ClusterFlags, io: Io): Promise<void> {

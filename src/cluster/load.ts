@@ -2,8 +2,8 @@
 // needs no file any more: what a node is told cannot change between two of its parts.
 import { open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { isSiError, messageOf } from '../core/core.ts'
-import { parseInterpreter } from '../deploy/deploy.ts'
+import { isSiError, messageOf, type SiError } from '../core/core.ts'
+import { checkLayoutFile, parseInterpreter } from '../deploy/deploy.ts'
 import { readConfiguration, type Configuration } from '../config/config.ts'
 import { resolveGroups, type Groups } from './groups.ts'
 import { expandHosts, type ClusterHost } from './hosts.ts'
@@ -55,16 +55,24 @@ async function readTexts(
         const hint = 'Paths are relative to the folder of this file'
         throw fault([...path, key], `cannot read ${name}: ${messageOf(error)}`, hint)
       })
-      try {
-        if (key !== 'layout') parseInterpreter({ name, text })
-      } catch (error) {
-        if (!isSiError(error)) throw error
-        throw fault([...path, key], error.message, error.hint)
-      }
+      if (key === 'layout') checkLayoutFile(text, { file: resolve(dirname(file), name) })
+      else checkScript({ name, text }, (why, hint) => fault([...path, key], why, hint))
       texts.set(name, text)
     }
   }
   return texts
+}
+
+function checkScript(
+  script: { readonly name: string; readonly text: string },
+  fault: (why: string, hint: string | undefined) => SiError,
+): void {
+  try {
+    parseInterpreter(script)
+  } catch (error) {
+    if (!isSiError(error)) throw error
+    throw fault(error.message, error.hint)
+  }
 }
 
 async function readText(path: string): Promise<string> {

@@ -158,8 +158,10 @@ export function mergeSettings(lower: Settings, upper: Settings): Settings {
   }
 }
 
-/** What two levels ask for is done once, in the place of the later one. */
-function appended(lower: readonly string[] = [], upper: readonly string[] = []): string[] {
+/** What two levels ask for is done once, in the place of the later one; an empty list takes all before it away. */
+function appended(lower: readonly string[] = [], upper?: readonly string[]): string[] {
+  if (upper === undefined) return [...lower]
+  if (upper.length === 0) return []
   return [...lower.filter((name) => !upper.includes(name)), ...upper]
 }
 

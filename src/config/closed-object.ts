@@ -31,17 +31,25 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 /** Longer words are never misspelt ones of ours, and would take quadratic time. */
 const MAX_WORD = 64
 
-/** Letters to insert, remove or replace (Levenshtein). */
+/** Letters to insert, remove, replace, or swap with their neighbour (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   if (a.length > MAX_WORD || b.length > MAX_WORD) return Infinity
+  let before: readonly number[] = []
   let row = Array.from({ length: b.length + 1 }, (_, column) => column)
   for (let line = 1; line <= a.length; line++) {
     const next = [line]
     for (let column = 1; column <= b.length; column++) {
-      const replaced = (row[column - 1] ?? 0) + (a[line - 1] === b[column - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
+      const isSame = a[line - 1] === b[column - 1]
+      const isSwapped = a[line - 1] === b[column - 2] && a[line - 2] === b[column - 1]
+      const replaced = (row[column - 1] ?? 0) + (isSame ? 0 : 1)
+      const swapped = isSwapped ? (before[column - 2] ?? Infinity) + SWAP_EDITS : Infinity
+      const added = Math.min(row[column] ?? 0, next[column - 1] ?? 0) + 1
+      next.push(Math.min(replaced, swapped, added))
     }
-    row = next
+    ;[before, row] = [row, next]
   }
   return row[b.length] ?? 0
 }
+
+/** Less than a letter that is wrong: all letters are there (`lable` is label rather than table). */
+const SWAP_EDITS = 0.5

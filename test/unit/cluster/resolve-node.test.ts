@@ -6,11 +6,17 @@ import { after, before, test } from 'node:test'
 import { loadCluster, nodeConfigurationSchema, resolveNode } from '../../../src/cluster/cluster.ts'
 import { isSiError, SiError } from '../../../src/core/core.ts'
 
+const LAYOUT = `# disk.yaml
+disks:
+  - name: sda
+    partitions: [{ number: 1, size: rest, format: ext4, mount: / }]
+`
+
 let folder = ''
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cluster-'))
-  for (const name of ['a.sh', 'b.sh', 'c.sh', 'disk.yaml'])
-    await writeFile(join(folder, name), `# ${name}\n`)
+  for (const name of ['a.sh', 'b.sh', 'c.sh']) await writeFile(join(folder, name), `# ${name}\n`)
+  await writeFile(join(folder, 'disk.yaml'), LAYOUT)
   await writeFile(join(folder, 'dos.sh'), '#!/bin/sh\r\n')
 })
 after(() => rm(folder, { recursive: true }))
@@ -61,11 +67,23 @@ test('resolveNode() lays settings over each other: global, image, groups from th
     preInstall.map((name) => ({ name, text: `# ${name}\n` })),
   )
   assert.deepEqual(node.postInstall, [{ name: 'b.sh', text: '# b.sh\n' }])
-  assert.equal(node.layout, '# disk.yaml\n')
+  assert.equal(node.layout, LAYOUT)
   assert.equal(node.onScriptFailure, 'shell')
   assert.equal(node.scriptTimeLimitMs, 15 * 60_000)
   assert.equal(node.boot, 'install')
   assert.deepEqual(nodeConfigurationSchema.parse(node), node)
+})
+
+test('resolveNode() takes away what came before an empty list', async () => {
+  const text = LEVELS.replace('overrides: inner', 'overrides: []')
+  const node = resolveNode(await load(text), { name: 'n1' })
+  assert.deepEqual(node.overrides, ['override-own', 'override-all'])
+})
+
+test('loadCluster() names the line of a faulty layout file', async (t) => {
+  await writeFile(join(folder, 'disk.yaml'), LAYOUT.replace('format', 'fromat'))
+  t.after(() => writeFile(join(folder, 'disk.yaml'), LAYOUT))
+  await assert.rejects(load(LEVELS), /disk\.yaml: line 4: .*did you mean "format"/)
 })
 
 test('resolveNode() leaves out what is said of another image', async () => {
