@@ -80,6 +80,11 @@ export function formatSize(bytes: number): string {
   return `${value.toFixed(1)} ${units[unit] ?? ''}`
 }
 
+/** What is needed where there is less: `3.8 GiB (12.0 MiB more)`; both may look the same. */
+export function formatNeed(neededBytes: number, presentBytes: number): string {
+  return `${formatSize(neededBytes)} (${formatSize(neededBytes - presentBytes)} more)`
+}
+
 /** Bytes per second for people: `20.0 MiB/s`. */
 export function formatRate(bytesPerSecond: number): string {
   return `${formatSize(bytesPerSecond)}/s`

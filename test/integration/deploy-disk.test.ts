@@ -183,7 +183,7 @@ test(
       const before = await writtenSectors(small.device)
       assert.equal(
         await attempt(small.device),
-        `ERR_SI_TARGET_UNSUITABLE Cannot deploy image "sample" to ${small.device}: disk holds 300.0 MiB, image needs 574.0 MiB`,
+        `ERR_SI_TARGET_UNSUITABLE Cannot deploy image "sample" to ${small.device}: disk holds 300.0 MiB, image needs 574.0 MiB (274.0 MiB more)`,
       )
       assert.equal(await writtenSectors(small.device), before)
       await mountDevice(scope, { device: small.device, at: join(scope.directory, 'mounted') })

@@ -1,6 +1,6 @@
 // Where the partitions of one disk begin and end; pure. Everything lies on whole MiB, in the order of the layout.
 // Partitions that are kept stay where they are, the others fill what lies before, between and behind them.
-import { formatSize, type SiError } from '../../core/core.ts'
+import { formatNeed, formatSize, type SiError } from '../../core/core.ts'
 import type { DiskPartition, PartitionTable } from '../../host/host.ts'
 import { isLogical, partitionName } from './layout.ts'
 import type { WantedDisk, WantedPartition } from './layout.ts'
@@ -127,8 +127,9 @@ function fillRegion(
   for (const partition of partitions) {
     if (ownSize(partition) >= need(partition)) continue
     const name = partitionName(disk, partition.number)
-    const has = formatSize(ownSize(partition))
-    throw how.refuse(`partition ${name} has ${has}, image needs ${formatSize(need(partition))}`)
+    const has = ownSize(partition)
+    const needs = formatNeed(need(partition), has)
+    throw how.refuse(`partition ${name} has ${formatSize(has)}, image needs ${needs}`)
   }
   const neededBytes = partitions.reduce((sum, one) => sum + gap(one) + ownSize(one), 0)
   const freeBytes = Math.max(0, endBytes - startBytes)
@@ -154,10 +155,10 @@ function doesNotFit(
   if (how.hasKept) {
     const numbers = partitions.map(({ number }) => number).join(', ')
     const free = formatSize(how.freeBytes)
-    const why = `${free} are free beside what is kept, partitions ${numbers} need ${formatSize(how.neededBytes)}`
+    const why = `${free} are free beside what is kept, partitions ${numbers} need ${formatNeed(how.neededBytes, how.freeBytes)}`
     return how.refuse(why, 'Give them less, or keep less')
   }
-  const needs = formatSize(how.neededBytes + 2 * ALIGNMENT_BYTES)
+  const needs = formatNeed(how.neededBytes + 2 * ALIGNMENT_BYTES, how.sizeBytes)
   return how.refuse(
     `disk holds ${formatSize(how.sizeBytes)}, image needs ${needs}`,
     'Choose a larger disk',

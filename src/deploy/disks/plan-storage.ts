@@ -1,7 +1,7 @@
 // From a layout and the disks chosen for it to a DiskPlan; pure. Whatever cannot be done is refused here, before
 // anything is written. Layers are planned in the order in which they can be made: each when what it is made of
 // is there.
-import { formatSize } from '../../core/core.ts'
+import { formatNeed, formatSize } from '../../core/core.ts'
 import { partitionPath } from '../../host/host.ts'
 import {
   arrayBytes,
@@ -52,7 +52,10 @@ function planDisk(disk: WantedDisk, target: TargetDisk, planning: Planning): Pla
     const needed = needBytes(disk.name)
     if (needed > sizeBytes) {
       const holds = formatSize(sizeBytes)
-      throw refuse(`disk holds ${holds}, image needs ${formatSize(needed)}`, 'Choose a larger disk')
+      throw refuse(
+        `disk holds ${holds}, image needs ${formatNeed(needed, sizeBytes)}`,
+        'Choose a larger disk',
+      )
     }
     return { ...common, label, diskId, partitions: [] }
   }
@@ -209,13 +212,14 @@ function planGroup(
   const neededBytes = sizes.reduce((sum, bytes) => sum + bytes, 0)
   if (neededBytes > sizeBytes) {
     const has = formatSize(sizeBytes)
-    throw refuse(`it holds ${has}, image needs ${formatSize(neededBytes)}`, 'Choose larger disks')
+    const needs = formatNeed(neededBytes, sizeBytes)
+    throw refuse(`it holds ${has}, image needs ${needs}`, 'Choose larger disks')
   }
   const volumes = group.volumes.map(({ name, size, sourceSizeBytes }, index) => {
     const restBytes = size.kind === 'rest' ? sizeBytes - neededBytes : 0
     const ownBytes = (sizes[index] ?? 0) + restBytes
     if (ownBytes < least(name)) {
-      const needs = formatSize(least(name))
+      const needs = formatNeed(least(name), ownBytes)
       throw refuse(`volume ${name} has ${formatSize(ownBytes)}, image needs ${needs}`)
     }
     const device = volumePath(group.name, name)

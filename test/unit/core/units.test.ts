@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import {
   formatDuration,
+  formatNeed,
   formatSize,
   isSiError,
   parseDuration,
@@ -49,6 +50,10 @@ test('parseDuration() refuses what is not a duration', () => {
       text,
     )
   }
+})
+
+test('formatNeed() tells apart what looks the same', () => {
+  assert.equal(formatNeed(3.8 * 2 ** 30 + 2 ** 20, 3.8 * 2 ** 30), '3.8 GiB (1.0 MiB more)')
 })
 
 test('formatSize() and formatDuration() write for people', () => {
