@@ -7,6 +7,9 @@ export type SystemPath = string | Uint8Array
 
 export const libc = koffi.load(null) // the one that this process has loaded anyway
 
+/** Node makes a new map at every call. */
+const KNOWN_ERRORS = getSystemErrorMap()
+
 export function check(syscall: string, result: number): number {
   if (result < 0) throw lastError(syscall)
   return result
@@ -21,10 +24,7 @@ export function systemError(
   errno: number,
   path?: SystemPath,
 ): NodeJS.ErrnoException {
-  const [code, words] = getSystemErrorMap().get(-errno) ?? [
-    nameOfErrno(errno),
-    'system call failed',
-  ]
+  const [code, words] = KNOWN_ERRORS.get(-errno) ?? [nameOfErrno(errno), 'system call failed']
   const text = path === undefined || typeof path === 'string' ? path : asBuffer(path).toString()
   const message = `${code}: ${words}, ${syscall}${text === undefined ? '' : ` '${text}'`}`
   const error: NodeJS.ErrnoException = Object.assign(new Error(message), {

@@ -56,8 +56,8 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
     },
     forget: (forgotten) => nodes.forget(forgotten),
     capabilities: () => [
-      ...(['asyncRead', 'atomicTruncate', 'bigWrites', 'readdirplus', 'readdirplusAuto'] as const),
-      ...(['asyncDirectIo', 'parallelFolderOperations', 'handleKillPrivileges2'] as const),
+      ...(['asyncRead', 'atomicTruncate', 'bigWrites', 'readdirplus', 'asyncDirectIo'] as const),
+      ...(['parallelFolderOperations', 'handleKillPrivileges2'] as const),
       ...(['abortError', 'maximumPages', 'initExtended', 'posixLocks', 'flockLocks'] as const),
       ...(['expireOnly', 'resend', 'explicitInvalidateData'] as const),
     ],

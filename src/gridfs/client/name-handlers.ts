@@ -1,4 +1,5 @@
 // Operations on names: each is one call of the server. What it finds becomes a node.
+import { asBuffer } from '../../core/core.ts'
 import { type AttributeChanges, type Entry, type NewTime } from '../fuse/attributes.ts'
 import { type FuseHandlers } from '../fuse/file-system.ts'
 import { FuseError } from '../fuse/errno.ts'
@@ -72,6 +73,7 @@ export function nameHandlers(mount: Mount) {
       return (await server.call('statfs', { reference: nodes.reference(id) }, { signal })).reply
     },
     async setxattr(id, { name, value, flags }, { signal }) {
+      refuseUnheeded(name)
       await server.call(
         'setxattr',
         { reference: nodes.reference(id), name, value, flags },
@@ -79,6 +81,7 @@ export function nameHandlers(mount: Mount) {
       )
     },
     async getxattr(id, { name, sizeBytes }, { signal }) {
+      refuseUnheeded(name)
       const request = { reference: nodes.reference(id), name }
       return sized((await server.call('getxattr', request, { signal })).reply, sizeBytes)
     },
@@ -88,9 +91,10 @@ export function nameHandlers(mount: Mount) {
         { reference: nodes.reference(id) },
         { signal },
       )
-      return sized(names, sizeBytes)
+      return sized(withoutUnheeded(names), sizeBytes)
     },
     async removexattr(id, { name }, { signal }) {
+      refuseUnheeded(name)
       await server.call('removexattr', { reference: nodes.reference(id), name }, { signal })
     },
   } satisfies FuseHandlers
@@ -110,6 +114,22 @@ async function rename(
   const { name, newName, flags, signal } = wanted
   const [from, to] = [nodes.reference(parent), nodes.reference(wanted.newParent)]
   await server.call('rename', { parent: from, name, newParent: to, newName, flags }, { signal })
+}
+
+/**
+ * POSIX ACLs and SELinux labels: the kernel of this machine would show them and not heed them. `ls -l` asks
+ * for both for each file, and asks no more once it was told that there are none here.
+ */
+const UNHEEDED = /^(system\.posix_acl_|security\.selinux$)/
+
+function refuseUnheeded(name: Buffer): void {
+  if (UNHEEDED.test(name.toString('latin1'))) throw new FuseError('EOPNOTSUPP')
+}
+
+/** Of names that each have a NUL behind them. */
+function withoutUnheeded(names: Uint8Array): Buffer {
+  const all = asBuffer(names).toString('latin1').split('\0')
+  return Buffer.from(all.filter((name) => !UNHEEDED.test(name)).join('\0'), 'latin1')
 }
 
 function sized(value: Uint8Array, sizeBytes: number) {

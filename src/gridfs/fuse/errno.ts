@@ -9,7 +9,10 @@ export class FuseError extends Error {
   readonly code: ErrnoName
 
   constructor(code: ErrnoName, message: string = code) {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0 // an answer, thousands a second, that nobody prints
     super(message)
+    Error.stackTraceLimit = stackTraceLimit
     this.name = 'FuseError'
     this.code = code
   }

@@ -1,8 +1,8 @@
 // Operations on open files and folders, and on locks. Reading and writing run on threads of their own; the
 // rest answers from what the kernel has in memory.
-import { closeSync, constants, fsync, fdatasync, openSync, read, write } from 'node:fs'
+import { closeSync, constants, fsync, fdatasync, openSync, read, readSync, write } from 'node:fs'
 import { promisify } from 'node:util'
-import { copyRange, fallocate, readNames, seekTo } from '../../host/host.ts'
+import { copyRange, fallocate, isCached, readNames, seekTo } from '../../host/host.ts'
 import { MAXIMUM_DATA_BYTES, type WireReplyOf, type WireRequestOf } from '../wire/operations.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { type Data, type ServerContext, type ServerHandlers } from './context.ts'
@@ -156,7 +156,9 @@ export const fileHandlers = {
 
 /** Less than the whole buffer at the end of the file. */
 async function readFully(fd: number, buffer: Buffer, offset: number): Promise<number> {
-  let done = 0
+  const span = { positionBytes: offset, lengthBytes: buffer.length }
+  const isAtHand = buffer.length <= READ_AT_ONCE_BYTES && isCached(fd, span)
+  let done = isAtHand ? readSync(fd, buffer, 0, buffer.length, offset) : 0
   while (done < buffer.length) {
     const room = buffer.length - done
     const { bytesRead } = await readAsync(fd, buffer, done, room, offset + done)
@@ -206,6 +208,8 @@ async function wasAppended(
 }
 
 const COPY_BYTES = 2 ** 26
+/** Copying as much takes no longer than asking a thread to do it. */
+const READ_AT_ONCE_BYTES = 64 * 2 ** 10
 
 /** Names of a reply: some hundreds, whose attributes take a few milliseconds to find. */
 const NAMES_BYTES = 16 * 2 ** 10

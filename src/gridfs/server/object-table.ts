@@ -1,7 +1,7 @@
 // The objects of an export: a reference for the wire, an O_PATH descriptor here. A reference is the file
 // handle of the kernel with a seal of ours, so it outlives renames and this process, and nobody can make
 // one up. Invariant: what is opened by a reference was found by a lookup below the export's root.
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, type BigIntStats } from 'node:fs'
 import { asBuffer, errnoOf } from '../../core/core.ts'
 import { fileHandleOf, linkDescriptor, openFileHandle } from '../../host/host.ts'
@@ -31,11 +31,13 @@ export class ObjectTable {
   /** Opens handles; keeps the file system mounted. */
   readonly #rootFd: number
   readonly #device: bigint
+  readonly #key: KeyObject
   /** In the order of their last use. By reference in latin1. */
   readonly #descriptors = new Map<string, number>()
 
   constructor(options: ObjectTableOptions) {
     this.#options = options
+    this.#key = createSecretKey(options.key)
     this.#rootFd = openSync(options.directory, constants.O_RDONLY | constants.O_DIRECTORY)
     this.#device = fstatSync(this.#rootFd, { bigint: true }).dev
     this.root = this.#seal(fileHandleOf(this.#rootFd))
@@ -155,8 +157,8 @@ export class ObjectTable {
   }
 
   #sealOf(handle: Uint8Array): Buffer {
-    const { key, name } = this.#options
-    const seal = createHmac('sha256', key).update(`${name}\0`).update(handle).digest()
+    const hmac = createHmac('sha256', this.#key).update(`${this.#options.name}\0`)
+    const seal = hmac.update(handle).digest()
     return seal.subarray(0, SEAL_BYTES)
   }
 }
