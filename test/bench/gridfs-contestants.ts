@@ -26,7 +26,7 @@ const CIPHER = 'aes128-gcm@openssh.com'
 const MOUNT_MS = 20_000
 
 export async function gridContestants(scope: Scope, exported: string): Promise<GridContestant[]> {
-  const site = await createGridSite(scope, exported)
+  const site = await createGridSite(scope, { directory: exported })
   const sshd = await startSshd(scope, ['Subsystem sftp /usr/lib/openssh/sftp-server'])
   return [
     { name: 'local', mount: () => Promise.resolve(localFolder(exported)) },

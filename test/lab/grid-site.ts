@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/host/host.ts'
 import { startInLab, type LabProgram } from './lab-program.ts'
+import { onCableOf, type Network } from './network.ts'
 import { type Scope } from './scope.ts'
 import { createTlsSite, type IssuedFiles } from './tls-site.ts'
 
@@ -14,17 +15,33 @@ export interface GridSite {
   readonly server: () => LabProgram
   /** Starts the server again, on the same port; the old one must have ended. */
   restart(): Promise<void>
-  /** Mounts the export; the folder. */
+  /** Mounts the export, in a network on the host of this name; the folder. */
   mount(name: string): Promise<string>
+}
+
+export interface GridSiteOptions {
+  /** Made unless given. */
+  readonly directory?: string
+  /** Where the server's host is called `storage`; left out: all are on this machine. */
+  readonly network?: Network
 }
 
 const COMMAND = join(import.meta.dirname, '../../src/cli/si')
 
-/** Exports a folder; it is made unless given. */
-export async function createGridSite(scope: Scope, exported?: string): Promise<GridSite> {
+/** Exports a folder. */
+export async function createGridSite(
+  scope: Scope,
+  { directory = join(scope.directory, 'export'), network }: GridSiteOptions = {},
+): Promise<GridSite> {
+  const start: Start = (host, verb, args, isUp) => {
+    const command = ['gridfs', verb, ...args, '--json'] as const
+    if (network === undefined) return startCommand(scope, [COMMAND, command], isUp)
+    return startCommand(scope, onCableOf(network(host), COMMAND, command), isUp)
+  }
+  const address = network?.('storage').address ?? '127.0.0.1'
+
   const tls = await createTlsSite()
   scope.defer('certificates', async () => tls[Symbol.asyncDispose]())
-  const directory = exported ?? join(scope.directory, 'export')
   await mkdir(directory, { recursive: true })
   const config = join(scope.directory, 'gridfs.yaml')
   const access = 'access: read-write'
@@ -36,8 +53,8 @@ export async function createGridSite(scope: Scope, exported?: string): Promise<G
   const serverFiles = await tls.issue('gridfs-server', 'server')
   const startServer = async (port: number) => {
     const state = join(scope.directory, 'grid-state')
-    const place = ['--config', config, '--state', state, '--host', '127.0.0.1', '--port', `${port}`]
-    return startCommand(scope, 'serve', [...place, ...identity(serverFiles)])
+    const place = ['--config', config, '--state', state, '--host', address, '--port', `${port}`]
+    return start('storage', 'serve', [...place, ...identity(serverFiles)], /"serving/)
   }
   let server = await startServer(0)
   const { port } = JSON.parse(server.line) as { port: number }
@@ -52,27 +69,37 @@ export async function createGridSite(scope: Scope, exported?: string): Promise<G
       await mkdir(folder)
       scope.defer(folder, () => run('umount', ['-l', folder], { okExitCodes: [0, 32] }))
       const files = identity(await tls.issue('gridfs-client', name))
-      await startCommand(scope, 'mount', [`127.0.0.1:${port}:/data`, folder, ...files], /"mounted/)
+      await start(name, 'mount', [`${address}:${port}:/data`, folder, ...files], /"mounted/)
       return folder
     },
   }
 }
 
-/** Settles with the line that says that it is up. */
-async function startCommand(
-  scope: Scope,
+type Start = (
+  host: string,
   verb: string,
   args: readonly string[],
-  isUp = /"serving/,
-): Promise<{ readonly program: LabProgram; readonly line: string }> {
+  isUp: RegExp,
+) => Promise<StartedCommand>
+
+interface StartedCommand {
+  readonly program: LabProgram
+  /** Which says that it is up. */
+  readonly line: string
+}
+
+async function startCommand(
+  scope: Scope,
+  [program, args]: readonly [string, readonly string[]],
+  isUp: RegExp,
+): Promise<StartedCommand> {
   const up = Promise.withResolvers<string>()
-  const program = startInLab(scope, `gridfs-${verb}`, {
-    ...{ program: COMMAND, args: ['gridfs', verb, ...args, '--json'] },
-    onLine: (line) => isUp.test(line) && up.resolve(line),
+  const started = startInLab(scope, 'gridfs', {
+    ...{ program, args, onLine: (line) => isUp.test(line) && up.resolve(line) },
   })
-  program.exited.then(
-    (status) => up.reject(new Error(`si-gridfs ${verb}: ${status}: ${program.lastWords()}`)),
+  started.exited.then(
+    (status) => up.reject(new Error(`${args.join(' ')}: ${status}: ${started.lastWords()}`)),
     up.reject,
   )
-  return { program, line: await up.promise }
+  return { program: started, line: await up.promise }
 }

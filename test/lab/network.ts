@@ -91,6 +91,15 @@ export function onHost(
   return ['ip', ['netns', 'exec', host.namespace, program, ...args]]
 }
 
+/** As `onHost`, but among this machine's own mounts: what is mounted there is seen by all. Knows no names of hosts. */
+export function onCableOf(
+  host: NetworkHost,
+  program: string,
+  args: readonly string[],
+): [program: string, args: string[]] {
+  return ['nsenter', [`--net=/run/netns/${host.namespace}`, program, ...args]]
+}
+
 async function addNamespace(scope: Scope, name: string): Promise<void> {
   scope.defer(`network namespace ${name}`, async () => {
     const { stdout } = await run('ip', ['netns', 'list'])

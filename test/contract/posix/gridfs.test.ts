@@ -11,7 +11,7 @@ describePosix({
     const disk = await mountExt4(scope)
     const exported = join(disk, 'export')
     await mkdir(exported)
-    const site = await createGridSite(scope, exported)
+    const site = await createGridSite(scope, { directory: exported })
     return site.mount('mounted-grid')
   },
 })
