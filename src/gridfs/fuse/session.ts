@@ -1,6 +1,6 @@
-// A conversation with the kernel over /dev/fuse: several requests are read and carried out at the same
-// time, each is answered once. One read gives one request, and each outstanding read occupies a thread of
-// libuv's pool: UV_THREADPOOL_SIZE must be larger than `readers` and what else the process does at once.
+// A conversation with the kernel over /dev/fuse: requests are carried out at the same time, each is answered
+// once. One read gives one request. It is made by this thread, which waits for the device as for sockets, or
+// by threads of libuv's pool: UV_THREADPOOL_SIZE must then be larger than `readers` and what else is done.
 import { read, writev, writevSync } from 'node:fs'
 import { constants } from 'node:os'
 import { promisify } from 'node:util'
@@ -15,6 +15,7 @@ import {
 } from './handshake.ts'
 import { encodeNotification, type Notification } from './notification.ts'
 import { InFlight } from './in-flight.ts'
+import { pollDevice } from './polled-device.ts'
 import {
   decodeFields,
   decodeRequest,
@@ -30,7 +31,7 @@ export interface FuseSessionOptions {
   /** The open /dev/fuse of a mount. The session does not close it. */
   readonly fd: number
   readonly fileSystem: FuseFileSystem
-  /** Outstanding reads; as many as leave half of libuv's threads to others when left out. */
+  /** Threads that read; none when left out, or half of libuv's where Node cannot wait for the device. */
   readonly readers?: number
   /** A handler failed in a way that has no errno: a fault of the file system. */
   readonly onFault?: (error: unknown, operation: OperationName) => void
@@ -85,9 +86,8 @@ class Session implements FuseSession {
     this.ready = this.#offer.promise
     this.ready.catch(() => {}) // `ended` tells of it as well
     if (options.agreed !== undefined) this.#offer.resolve(options.agreed)
-    const length = options.readers ?? defaultReaders()
-    const readers = Array.from({ length }, () => this.#read())
-    this.ended = Promise.all(readers).then(() => {
+    const polled = options.readers === undefined ? this.#poll() : undefined
+    this.ended = (polled ?? this.#readByThreads()).then(() => {
       this.#inFlight.abortAll()
       this.#offer.reject(
         new SiError('ERR_SI_PROTOCOL', 'Unmounted before the kernel said anything'),
@@ -103,6 +103,27 @@ class Session implements FuseSession {
       if (errnoOf(error) === 'ENOENT' || isOver(error)) return false
       throw error
     }
+  }
+
+  #poll(): Promise<void> | undefined {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    let buffer: Buffer
+    const poll = () =>
+      pollDevice(this.#fd, {
+        buffer: () => (buffer = this.#buffers.pop() ?? newBuffer()),
+        onRequest: (lengthBytes) => this.#take(buffer, lengthBytes),
+        onEnd(error) {
+          if (isToBeReadAgain(error)) poll()
+          else if (error === undefined || isOver(error)) resolve()
+          else reject(error)
+        },
+      })
+    return poll() && promise
+  }
+
+  async #readByThreads(): Promise<void> {
+    const length = this.#options.readers ?? defaultReaders()
+    await Promise.all(Array.from({ length }, () => this.#read()))
   }
 
   async #read(): Promise<void> {
