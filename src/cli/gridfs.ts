@@ -2,23 +2,16 @@
 import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import { SiError } from '../core/core.ts'
-import { argument, jsonOption, portOption } from './arguments.ts'
-import { createCommandLog, untilInterrupted } from './command-log.ts'
+import { argument, jsonOption } from './arguments.ts'
+import { createCommandLog } from './command-log.ts'
 import { createCommand } from './command.ts'
+import { createGridfsServe } from './gridfs-serve.ts'
 import type { Io } from './io.ts'
 import { credentialsFrom, credentialOptions, type CredentialFlags } from './tls-arguments.ts'
 import { authorityOptions, pkiOption, withOptions } from './trust-arguments.ts'
 
 /** Of no other service known to IANA. */
 const GRID_PORT = 7420
-
-interface ServeFlags extends CredentialFlags {
-  readonly config: string
-  readonly state: string
-  readonly host: string
-  readonly port: number
-  readonly json?: true
-}
 
 interface MountFlags extends CredentialFlags {
   readonly soft: number
@@ -36,52 +29,7 @@ export function createGridfsCommand(io: Io): Command {
     ],
     exitCodes: [0, 1, 2, 13],
   })
-  return command.addCommand(createServe(io)).addCommand(createMount(io))
-}
-
-function createServe(io: Io): Command {
-  const command = createCommand({
-    name: 'serve',
-    summary: 'Serve the folders that gridfs.yaml exports, until Ctrl-C',
-    examples: ['si-gridfs serve', 'si-gridfs serve --config exports.yaml --port 0 --json'],
-    exitCodes: [0, 1, 2],
-  })
-    .addOption(
-      new Option('--config <file>', 'which folders, for whom')
-        .env('SI_GRIDFS_CONFIG')
-        .default('/etc/swarmimager/gridfs.yaml'),
-    )
-    .addOption(
-      new Option('--state <dir>', 'what must be known after a restart')
-        .env('SI_GRIDFS_STATE')
-        .default('/var/lib/swarmimager/gridfs'),
-    )
-    .option('--host <address>', 'address to listen on', '::')
-    .addOption(portOption('--port', 'port, 0 for any', 'SI_GRIDFS_PORT', GRID_PORT))
-    .addOption(jsonOption())
-  const options = [pkiOption(), ...authorityOptions(), ...credentialOptions('gridfs-server')]
-  return withOptions(command, options).action((flags: ServeFlags) => runServe(flags, io))
-}
-
-async function runServe(flags: ServeFlags, io: Io): Promise<void> {
-  const { openServerState, readExports, startGridServer } = await import('../gridfs/gridfs.ts')
-  const log = createCommandLog(io, { command: 'si-gridfs', json: flags.json === true })
-  const onNote = (text: string) => log.info({}, text)
-  const exports = await readExports(resolve(flags.config))
-  const state = await openServerState(resolve(flags.state))
-  const credentials = await credentialsFrom(flags, {
-    ...{ holder: 'gridfs-server', roles: ['gridfs-server', 'image-server'], onNote },
-  })
-  try {
-    const { host, port } = flags
-    const server = await startGridServer({ host, port, exports, credentials, onNote, ...state })
-    const names = exports.map(({ name }) => name).join(', ')
-    log.info({ port: server.port }, `serving ${names}`)
-    await untilInterrupted(io.signal)
-    await server.close()
-  } finally {
-    credentials.close()
-  }
+  return command.addCommand(createGridfsServe(io, GRID_PORT)).addCommand(createMount(io))
 }
 
 function createMount(io: Io): Command {

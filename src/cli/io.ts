@@ -19,6 +19,8 @@ export interface Io {
   readonly ask: ((question: string, signal: AbortSignal) => Promise<string>) | undefined
   /** Fires on Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal
+  /** From now on SIGHUP calls back, instead of ending the command. */
+  readonly onHangUp: (listener: () => void) => void
 }
 
 /** Writes one JSON line to stdout. */

@@ -39,9 +39,11 @@ function loadConfiguration(): void {
 const SAME_KEY_MS = 500
 
 /** The first Ctrl-C or SIGTERM cancels and cleans up, the second ends at once. */
-function cancelOnSignals(controller: AbortController): void {
+function cancelOnSignals(controller: AbortController): Pick<Io, 'onHangUp'> {
   let firstMs = 0
+  let onHangUp: (() => void) | undefined
   const onSignal = (name: string) => {
+    if (name === 'SIGHUP' && onHangUp !== undefined) return onHangUp()
     if (controller.signal.aborted) {
       if (performance.now() - firstMs > SAME_KEY_MS) process.exit(130)
       return
@@ -51,6 +53,7 @@ function cancelOnSignals(controller: AbortController): void {
     controller.abort(new SiError('ERR_SI_ABORTED', 'Interrupted'))
   }
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal)
+  return { onHangUp: (listener) => (onHangUp = listener) }
 }
 
 /**
@@ -84,7 +87,7 @@ function printError(error: unknown): void {
 async function main(): Promise<number> {
   const controller = new AbortController()
   const { signal } = controller
-  cancelOnSignals(controller)
+  const { onHangUp } = cancelOnSignals(controller)
   cancelOnLostOutput(controller)
   const terminal = { input: process.stdin, output: process.stderr }
   const io: Io = {
@@ -92,7 +95,7 @@ async function main(): Promise<number> {
     stderr: process.stderr,
     stdin: process.stdin.isTTY ? undefined : process.stdin,
     ask: process.stdin.isTTY ? (...args) => askOnTerminal(terminal, ...args) : undefined,
-    signal,
+    ...{ signal, onHangUp },
   }
   try {
     loadConfiguration()

@@ -39,7 +39,10 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
 export function settingNames(): ReadonlySet<string> {
   const nowhere = { write: () => {} }
   const signal = new AbortController().signal
-  const io: Io = { stdout: nowhere, stderr: nowhere, stdin: undefined, ask: undefined, signal }
+  const io: Io = {
+    ...{ stdout: nowhere, stderr: nowhere, stdin: undefined, ask: undefined, signal },
+    onHangUp: () => {},
+  }
   const { commands } = createProgram(io, { exitCode: 0 })
   const all = commands.flatMap((command) => [command, ...command.commands])
   const names = all.flatMap(({ options }) => options.map(({ envVar }) => envVar))

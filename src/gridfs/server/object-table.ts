@@ -34,6 +34,7 @@ export class ObjectTable {
   readonly #key: KeyObject
   /** In the order of their last use. By reference in latin1. */
   readonly #descriptors = new Map<string, number>()
+  #isClosed = false
 
   constructor(options: ObjectTableOptions) {
     this.#options = options
@@ -43,7 +44,10 @@ export class ObjectTable {
     this.root = this.#seal(fileHandleOf(this.#rootFd))
   }
 
+  /** All references are stale from now on. */
   close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     for (const fd of this.#descriptors.values()) closeSync(fd)
     this.#descriptors.clear()
     closeSync(this.#rootFd)
@@ -51,6 +55,7 @@ export class ObjectTable {
 
   /** An O_PATH descriptor; valid until the next call. Throws ESTALE for what is no more, or is not ours. */
   descriptor(reference: Uint8Array): number {
+    if (this.#isClosed) throw new FuseError('ESTALE')
     const key = latin1(reference)
     const known = this.#descriptors.get(key)
     if (known !== undefined) {

@@ -1,7 +1,7 @@
 // The slots of a session: what was answered last in each, so that a request that comes again takes effect
 // once and is answered the same (NFSv4.1 has the same, RFC 8881 §2.10.6). What cannot simply be done twice
 // is written down before and after, in a file that outlives this process, though not a power cut.
-import { closeSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { SiError } from '../../core/core.ts'
 
 export type Answer = readonly Uint8Array[]
@@ -38,18 +38,24 @@ const STATES = { empty: 0, intent: 1, answer: 2 } as const
 
 export class Slots {
   readonly #slots: Slot[]
+  readonly #file: string
   readonly #fd: number
+  #isClosed = false
 
   /** The file is made if need be; what it holds is taken up. */
   constructor(count: number, file: string) {
+    this.#file = file
     this.#fd = openSync(file, 'a+', 0o600)
     closeSync(this.#fd)
     this.#fd = openSync(file, 'r+')
     this.#slots = Array.from({ length: count }, (_, slot) => this.#read(slot))
   }
 
-  close(): void {
+  /** What is still being carried out is not written down any more. */
+  close({ isForgotten }: { readonly isForgotten: boolean }): void {
+    this.#isClosed = true
     closeSync(this.#fd)
+    if (isForgotten) rmSync(this.#file, { force: true })
   }
 
   /** Answers a request: by carrying it out, or as before when that was done already. */
@@ -81,6 +87,7 @@ export class Slots {
   }
 
   #write(number: number, state: number, content: Buffer): void {
+    if (this.#isClosed) return
     const record = Buffer.alloc(RECORD_HEADER_BYTES + content.length)
     const isTooLong = record.length > RECORD_BYTES
     record.writeUInt32LE(this.#slots[number]?.sequence ?? 0, 0)

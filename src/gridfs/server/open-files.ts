@@ -2,6 +2,7 @@
 // once, and not while a thread uses it.
 import { closeSync } from 'node:fs'
 import { FuseError } from '../fuse/errno.ts'
+import { checkRoom, type Room } from './limits.ts'
 
 export interface OpenFile {
   readonly fd: number
@@ -17,10 +18,11 @@ interface HeldFile extends OpenFile {
 
 export class OpenFiles {
   readonly #files = new Map<number, HeldFile>()
-  readonly #limit: number
+  readonly #room: Room
 
-  constructor(limit: number) {
-    this.#limit = limit
+  /** The room may be shared with other sessions of the client. */
+  constructor(room: Room) {
+    this.#room = room
   }
 
   get size(): number {
@@ -29,11 +31,12 @@ export class OpenFiles {
 
   /** Throws ENFILE when the client has as many open as it may. */
   checkRoom(): void {
-    if (this.#files.size >= this.#limit) throw new FuseError('ENFILE')
+    checkRoom(this.#room)
   }
 
   add(handle: number, file: OpenFile): void {
     this.close(handle)
+    this.#room.take(1)
     this.#files.set(handle, { ...file, uses: 0, isClosed: false })
   }
 
@@ -61,6 +64,7 @@ export class OpenFiles {
     const file = this.#files.get(handle)
     if (file === undefined) return undefined
     this.#files.delete(handle)
+    this.#room.giveBack(1)
     file.isClosed = true
     if (file.uses === 0) closeSync(file.fd)
     return file

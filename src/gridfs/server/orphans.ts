@@ -38,6 +38,11 @@ export class Orphans {
     }
   }
 
+  /** Removes what an earlier process kept for clients that have not come back. */
+  dropUnclaimed(): void {
+    for (const key of [...this.#orphans.keys()]) if (!this.#openCounts.has(key)) this.#drop(key)
+  }
+
   /** Whether removing this file's last name must keep the file. */
   isNeeded(reference: Uint8Array, linkCount: number): boolean {
     return linkCount === 1 && this.#openCounts.has(latin1(reference))

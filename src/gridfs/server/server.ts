@@ -1,127 +1,221 @@
-// The server of the grid file system: TLS in, sessions by export. Invariant: nothing of a client is looked
-// at before its certificate was judged, and whoever is revoked is cut off. PROTOCOL.md §1.
-import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { createServer, type TLSSocket, type Server } from 'node:tls'
+// The server of the grid file system: TLS in, connections and exports, and what may change while it runs.
+// Invariant: whoever has no right any more (revoked, or by other rules) is cut off. PROTOCOL.md §1.
+import { createHmac } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { constants } from 'node:os'
-import { join } from 'node:path'
-import { type AddressInfo } from 'node:net'
-import { isSiError, listenError, messageOf, SiError } from '../../core/core.ts'
+import { type AddressInfo, type Socket } from 'node:net'
+import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { listenError, messageOf, SiError } from '../../core/core.ts'
 import { chainOf, type Credentials, type Identity } from '../../pki/pki.ts'
-import { LockTable } from '../lock-table.ts'
-import { FrameDecoder, writeFrame, type Frame } from '../wire/frame.ts'
-import { decodeRequest, encodeFailure, encodeReply } from '../wire/message.ts'
-import {
-  PROTOCOL_NAME,
-  VERSION,
-  wireKinds,
-  type WireCaller,
-  type WireReplyOf,
-  type WireRequestOf,
-} from '../wire/operations.ts'
-import { latin1, ObjectTable } from './object-table.ts'
-import { OpenFiles } from './open-files.ts'
-import { Orphans } from './orphans.ts'
-import { MAXIMUM_WAITING_BYTES, ServerSession, SLOTS } from './session.ts'
-import { Turns } from './turns.ts'
+import { PROTOCOL_NAME } from '../wire/operations.ts'
+import { DEFAULT_LIMITS, Rooms, type GridLimits } from './limits.ts'
+import { ServedConnection } from './served-connection.ts'
+import { ForgottenRecords, SharedExport, type GridExport } from './shared-export.ts'
 
-export interface GridExport {
-  readonly name: string
-  readonly directory: string
-  readonly isReadOnly: boolean
-  readonly mapCaller: (caller: WireCaller) => WireCaller
-  /** Whether a client with this certificate may use it. */
-  readonly allows: (identity: Identity) => boolean
+/** What may be another while the server runs. */
+export interface GridRules {
+  readonly exports: readonly GridExport[]
+  readonly limits?: GridLimits
 }
 
-export interface GridServerOptions {
+export interface GridServerOptions extends GridRules {
   readonly host: string
   readonly port: number
-  readonly exports: readonly GridExport[]
   readonly credentials: Credentials
   /** Seals references; kept over restarts. */
   readonly key: Uint8Array
   /** Where sessions write down what must not be done twice. */
   readonly stateDirectory: string
+  /** How long what a client holds is kept while it is away. */
+  readonly leaseMs?: number
   readonly onNote: (text: string) => void
 }
 
 export interface GridServer {
   readonly port: number
+  /** Other exports, rules and limits from now on: whoever loses by them is cut off. */
+  setRules(rules: GridRules): void
+  /** Answers what is being carried out; mounts wait for the next server. */
   close(): Promise<void>
 }
 
 const LEASE_MS = 60_000
 const CLIENT = { roles: ['gridfs-client', 'image-server', 'node'], side: 'client' } as const
-const MAXIMUM_OPEN_FILES = 16_384
-const MAXIMUM_DESCRIPTORS = 4096
 const HANDSHAKE_MS = 10_000
-
-interface SharedExport extends GridExport {
-  readonly objects: ObjectTable
-  readonly orphans: Orphans
-  readonly locks: LockTable
-  readonly turns: Turns
-  readonly sessions: Map<string, LeasedSession>
-}
-
-interface LeasedSession {
-  readonly session: ServerSession
-  /** Ends it when its client does not come back. */
-  lease: NodeJS.Timeout | undefined
-}
+/** Of one address, before anybody knows whose it is. */
+const MOST_HANDSHAKES = 64
+const PROGRESS_MS = 1000
+/** Longer than any call of a healthy disk takes; a service is killed after 90 s. */
+const DRAIN_MS = 20_000
+/** Kept for objects of an export, whatever is open. */
+const OBJECT_DESCRIPTORS = 4096
 
 export async function startGridServer(options: GridServerOptions): Promise<GridServer> {
-  const verifier = await bootVerifier(options.key)
-  const shared = new Map(options.exports.map((one) => [one.name, share(one, options)]))
-  const connections = new Set<TLSSocket>()
-  // Who is let in is judged by us, so that the log can name the reason.
-  const server = createServer({
-    ...options.credentials.material,
-    ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: [PROTOCOL_NAME] },
-    handshakeTimeout: HANDSHAKE_MS,
-  })
-  server.on('secureConnection', (socket) => {
-    connections.add(socket)
-    socket.on('close', () => connections.delete(socket))
-    serve(socket, { shared, verifier, ...options })
-  })
-  server.on('tlsClientError', (error, socket) => {
-    options.onNote(`refused ${socket.remoteAddress ?? 'a client'}: ${error.message}`)
-  })
-  const stopRounds = options.credentials.onRound(() => {
-    server.setSecureContext(options.credentials.material)
-    for (const socket of connections) judge(socket, options)
-  })
-  await listen(server, options)
-  return {
-    port: (server.address() as AddressInfo).port,
-    async close() {
-      stopRounds()
-      for (const socket of connections) socket.destroy()
-      await new Promise((resolve) => server.close(resolve))
-      for (const { sessions, objects } of shared.values()) {
-        for (const { session, lease } of sessions.values()) {
-          clearTimeout(lease)
-          session.end()
-        }
-        objects.close()
-      }
-    },
-  }
+  const server = new RunningServer(options, await bootVerifier(options.key))
+  await server.listen()
+  return server
 }
 
-function share(one: GridExport, { key }: GridServerOptions): SharedExport {
-  const { directory, name } = one
-  const objects = new ObjectTable({ directory, name, key, limit: MAXIMUM_DESCRIPTORS })
-  const orphans = new Orphans(directory, objects)
-  return {
-    ...one,
-    objects,
-    orphans,
-    locks: new LockTable(),
-    turns: new Turns(),
-    sessions: new Map(),
+class RunningServer implements GridServer {
+  readonly #options: GridServerOptions
+  readonly #verifier: Buffer
+  readonly #rooms: Rooms
+  #exports: ReadonlyMap<string, SharedExport> = new Map()
+  readonly #connections = new Map<TLSSocket, ServedConnection>()
+  readonly #tls: Server
+  readonly #timers: readonly NodeJS.Timeout[]
+  #stopRounds = () => {}
+  #limits: GridLimits
+
+  constructor(options: GridServerOptions, verifier: Buffer) {
+    this.#options = options
+    this.#verifier = verifier
+    this.#limits = options.limits ?? DEFAULT_LIMITS
+    this.#rooms = new Rooms(() => this.#limits)
+    // Who is let in is judged by us, so that the log can name the reason.
+    this.#tls = createServer({
+      ...options.credentials.material,
+      ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: [PROTOCOL_NAME] },
+      handshakeTimeout: HANDSHAKE_MS,
+    })
+    this.#tls.on('secureConnection', (socket) => this.#serve(socket))
+    this.#tls.on('tlsClientError', (error, socket) => {
+      options.onNote(`refused ${socket.remoteAddress ?? 'a client'}: ${error.message}`)
+    })
+    this.#tls.on('drop', (place) => {
+      options.onNote(`refused ${place?.remoteAddress ?? 'a client'}: too many connections`)
+    })
+    boundHandshakes(this.#tls, options.onNote)
+    const forgotten = new ForgottenRecords(options.stateDirectory)
+    const drop = () => forgotten.drop(this.#exports.values())
+    this.#timers = [
+      setTimeout(drop, options.leaseMs ?? LEASE_MS).unref(),
+      setInterval(() => this.#checkProgress(), PROGRESS_MS).unref(),
+    ]
+    this.setRules(options)
+  }
+
+  get port(): number {
+    return (this.#tls.address() as AddressInfo).port
+  }
+
+  async listen(): Promise<void> {
+    const { host, port, credentials } = this.#options
+    await new Promise<void>((resolve, reject) => {
+      this.#tls.once('error', (error) => {
+        reject(listenError(error, { what: 'for mounts', host, port }))
+      })
+      this.#tls.listen({ host, port }, resolve)
+    })
+    this.#stopRounds = credentials.onRound(() => {
+      this.#tls.setSecureContext(credentials.material)
+      for (const socket of this.#connections.keys()) this.#judge(socket)
+    })
+  }
+
+  setRules({ exports, limits = DEFAULT_LIMITS }: GridRules): void {
+    const before = this.#exports
+    const next = this.#shareAll(exports)
+    for (const rules of exports) {
+      const shared = next.get(rules.name)
+      if (shared !== undefined) shared.rules = rules
+    }
+    this.#exports = next
+    this.#limits = limits
+    this.#tls.maxConnections = limits.connections
+    for (const connection of this.#connections.values()) connection.checkRight()
+    for (const [name, gone] of before) if (next.get(name) !== gone) gone.close()
+  }
+
+  async close(): Promise<void> {
+    this.#stopRounds()
+    for (const timer of this.#timers) clearTimeout(timer)
+    const closed = new Promise((resolve) => this.#tls.close(resolve))
+    const late = setTimeout(() => this.#destroyAll(), DRAIN_MS)
+    await Promise.all([...this.#connections.values()].map((connection) => connection.drain()))
+    this.#destroyAll()
+    clearTimeout(late)
+    await closed
+    for (const shared of this.#exports.values()) shared.close()
+  }
+
+  /** Those that there are already stay. Throws ERR_SI_CONFIGURATION, and then all is as it was. */
+  #shareAll(exports: readonly GridExport[]): Map<string, SharedExport> {
+    const next = new Map<string, SharedExport>()
+    const made: SharedExport[] = []
+    try {
+      for (const rules of exports) {
+        const known = this.#exports.get(rules.name)
+        if (known?.rules.directory === rules.directory) next.set(rules.name, known)
+        else {
+          const shared = this.#share(rules)
+          made.push(shared)
+          next.set(rules.name, shared)
+        }
+      }
+      return next
+    } catch (error) {
+      for (const shared of made) shared.close()
+      throw error
+    }
+  }
+
+  #share(rules: GridExport): SharedExport {
+    const { key, stateDirectory, leaseMs = LEASE_MS, onNote } = this.#options
+    try {
+      return new SharedExport(rules, {
+        ...{ key, stateDirectory, leaseMs, onNote, rooms: this.#rooms },
+        ...{ verifier: this.#verifier, descriptors: OBJECT_DESCRIPTORS },
+      })
+    } catch (cause) {
+      const fault = `Cannot export ${rules.name}: ${messageOf(cause)}`
+      const hint =
+        'An export is a folder on a file system with file handles: ext4, xfs, btrfs, tmpfs'
+      throw new SiError('ERR_SI_CONFIGURATION', fault, { hint, cause })
+    }
+  }
+
+  #serve(socket: TLSSocket): void {
+    const identity = this.#judge(socket)
+    if (identity === undefined) return
+    const { onNote } = this.#options
+    const rooms = this.#rooms.of(`${identity.role}/${identity.name}`)
+    if (rooms.connections.isFull) {
+      onNote(`refused ${identity.name}: it has too many connections`)
+      socket.destroy()
+      return
+    }
+    const connection = new ServedConnection(socket, {
+      ...{ identity, rooms, onNote, verifier: this.#verifier },
+      limits: () => this.#limits,
+      find: (name) => this.#exports.get(name),
+    })
+    this.#connections.set(socket, connection)
+    socket.on('close', () => this.#connections.delete(socket))
+  }
+
+  /** Throws away a connection whose certificate is not (any more) to be believed. */
+  #judge(socket: TLSSocket): Identity | undefined {
+    const { credentials, onNote } = this.#options
+    try {
+      if (socket.alpnProtocol !== PROTOCOL_NAME) {
+        throw new SiError('ERR_SI_UNTRUSTED', `it does not speak ${PROTOCOL_NAME}`)
+      }
+      return credentials.check(chainOf(socket.getPeerCertificate(true)), CLIENT)
+    } catch (error) {
+      onNote(`refused ${socket.remoteAddress ?? 'a client'}: ${messageOf(error)}`)
+      socket.on('error', () => {})
+      socket.destroy()
+      return undefined
+    }
+  }
+
+  #checkProgress(): void {
+    const nowMs = performance.now()
+    for (const connection of this.#connections.values()) connection.checkProgress(nowMs)
+  }
+
+  #destroyAll(): void {
+    for (const socket of this.#connections.keys()) socket.destroy()
   }
 }
 
@@ -131,148 +225,26 @@ async function bootVerifier(key: Uint8Array): Promise<Buffer> {
   return createHmac('sha256', key).update(boot).digest()
 }
 
-interface Serving extends GridServerOptions {
-  readonly shared: ReadonlyMap<string, SharedExport>
-  readonly verifier: Buffer
-}
-
-/** Throws away a connection whose certificate is not (any more) to be believed. */
-function judge(
-  socket: TLSSocket,
-  { credentials, onNote }: GridServerOptions,
-): Identity | undefined {
-  try {
-    if (socket.alpnProtocol !== PROTOCOL_NAME) {
-      throw new SiError('ERR_SI_UNTRUSTED', `it does not speak ${PROTOCOL_NAME}`)
-    }
-    return credentials.check(chainOf(socket.getPeerCertificate(true)), CLIENT)
-  } catch (error) {
-    onNote(`refused ${socket.remoteAddress ?? 'a client'}: ${messageOf(error)}`)
+/** Strangers who begin handshakes and do not end them must not keep others out. */
+function boundHandshakes(server: Server, onNote: (text: string) => void): void {
+  const begun = new Map<string, Set<number>>()
+  const end = ({ address, port }: { readonly address: string; readonly port: number }) => {
+    const ports = begun.get(address)
+    ports?.delete(port)
+    if (ports?.size === 0) begun.delete(address)
+  }
+  server.on('connection', (socket: Socket) => {
+    const place = placeOf(socket)
+    const ports = begun.get(place.address) ?? new Set()
+    begun.set(place.address, ports.add(place.port))
+    socket.once('close', () => end(place))
+    if (ports.size <= MOST_HANDSHAKES) return
+    onNote(`refused ${place.address}: too many handshakes at once`)
     socket.destroy()
-    return undefined
-  }
+  })
+  server.on('secureConnection', (socket) => end(placeOf(socket)))
 }
 
-function serve(socket: TLSSocket, serving: Serving): void {
-  const identity = judge(socket, serving)
-  if (identity === undefined) return
-  socket.setNoDelay(true)
-  const decoder = new FrameDecoder()
-  const send = (parts: readonly Uint8Array[]) => {
-    if (socket.destroyed) return
-    writeFrame(socket, parts)
-    if (socket.writableLength > MAXIMUM_WAITING_BYTES) {
-      serving.onNote(`cut off ${identity.name}: it does not read its answers`)
-      socket.destroy()
-    }
-  }
-  let session: ServerSession | undefined
-  const take = (frame: Frame) => {
-    if (session === undefined) {
-      session = greet(frame, { identity, socket, send, serving })
-    } else if (frame.kind === wireKinds.cancel) session.cancel(frame.id)
-    else session.request(frame).catch(refuse)
-  }
-  const refuse = (error: unknown) => {
-    serving.onNote(`cut off ${identity.name} (${socket.remoteAddress}): ${messageOf(error)}`)
-    socket.destroy()
-  }
-  socket.on('data', (bytes: Buffer) => {
-    try {
-      for (const frame of decoder.push(bytes)) take(frame)
-    } catch (error) {
-      if (!isSiError(error)) throw error
-      refuse(error)
-    }
-  })
-  socket.on('error', () => {}) // the end is told by close
-}
-
-/** The first message: which export, and whether we still know the session. */
-function greet(
-  frame: Frame,
-  client: {
-    readonly identity: Identity
-    readonly socket: TLSSocket
-    readonly send: (parts: readonly Uint8Array[]) => void
-    readonly serving: Serving
-  },
-): ServerSession | undefined {
-  const { identity, socket, send, serving } = client
-  const { name, request } = decodeRequest(frame)
-  if (name !== 'hello') throw new SiError('ERR_SI_PROTOCOL', `"hello" comes first, not "${name}"`)
-  const hello = request as WireRequestOf<'hello'>
-  if (hello.version !== VERSION) {
-    throw new SiError('ERR_SI_PROTOCOL', `version ${hello.version} instead of ${VERSION}`)
-  }
-  const shared = serving.shared.get(latin1(hello.export))
-  if (shared === undefined || !shared.allows(identity)) {
-    serving.onNote(`refused ${identity.name} the export ${latin1(hello.export)}`)
-    send(
-      encodeFailure(
-        frame.id,
-        shared === undefined ? constants.errno.ENOENT : constants.errno.EACCES,
-      ),
-    )
-    return undefined
-  }
-  const key = `${identity.role}/${identity.name}/${latin1(hello.session)}`
-  const known = shared.sessions.get(key)
-  const leased = known ?? begin(shared, key, serving)
-  const { session } = leased
-  const reply: WireReplyOf<'hello'> = {
-    ...{
-      isKnown: known !== undefined,
-      verifier: serving.verifier,
-      slots: SLOTS,
-      leaseMs: LEASE_MS,
-    },
-    isReadOnly: shared.isReadOnly,
-    root: {
-      reference: shared.objects.root,
-      attributes: shared.objects.attributes(shared.objects.root),
-    },
-  }
-  clearTimeout(leased.lease)
-  session.attach(send)
-  socket.on('close', () => {
-    if (!session.detach(send)) return
-    leased.lease = setTimeout(() => {
-      shared.sessions.delete(key)
-      session.end()
-    }, LEASE_MS).unref()
-  })
-  send(encodeReply('hello', frame.id, reply, []))
-  return session
-}
-
-function begin(shared: SharedExport, key: string, serving: Serving): LeasedSession {
-  const { objects, orphans, locks, turns, mapCaller, isReadOnly } = shared
-  const session: ServerSession = new ServerSession({
-    context: {
-      ...{ objects, orphans, locks, turns, mapCaller, verifier: serving.verifier },
-      files: new OpenFiles(MAXIMUM_OPEN_FILES),
-      client: `${key}#${randomBytes(4).toString('hex')}`,
-    },
-    isReadOnly,
-    slotsFile: join(serving.stateDirectory, createHash('sha256').update(key).digest('hex')),
-    tell(push) {
-      for (const other of shared.sessions.values()) {
-        if (other.session !== session) other.session.push(push)
-      }
-    },
-    onFault: (error, name) => serving.onNote(`fault in ${name}: ${messageOf(error)}`),
-  })
-  const leased: LeasedSession = { session, lease: undefined }
-  shared.sessions.set(key, leased)
-  return leased
-}
-
-function listen(server: Server, { host, port }: GridServerOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      reject(listenError(error, { what: 'for mounts', host, port }))
-    })
-    server.listen({ host, port }, resolve)
-  })
+function placeOf({ remoteAddress: address = '', remotePort: port = 0 }: Socket) {
+  return { address, port }
 }

@@ -16,33 +16,40 @@ import { type WireName } from '../wire/operations.ts'
 import { changesOf } from './changes.ts'
 import { type Data, type ServerContext, type ServerHandler } from './context.ts'
 import { fileHandlers } from './file-handlers.ts'
+import { dataBytesOf } from './intake.ts'
 import { nameHandlers } from './name-handlers.ts'
 import { Slots, type Answer, type Intent } from './once.ts'
 import { touchedBy } from './reaches.ts'
 import { evidenceFor, settledBefore } from './recovery.ts'
 
 export const SLOTS = 64
-/** Bytes that wait for a client that reads nothing, before its connection is cut. */
-export const MAXIMUM_WAITING_BYTES = 64 * 2 ** 20
 
 const handlers = { ...nameHandlers, ...fileHandlers }
 
 export interface SessionOptions {
   readonly context: Omit<ServerContext, 'signal'>
-  readonly isReadOnly: boolean
+  readonly isReadOnly: () => boolean
   /** Where answers are written down. */
   readonly slotsFile: string
   /** Tells the other clients of the export. */
   readonly tell: (push: Push) => void
+  readonly onEnd: () => void
   readonly onFault: (error: unknown, name: WireName) => void
 }
+
+const NO_ANSWER: Answer = []
+
+/** Settles when it has left, or cannot any more. */
+export type Send = (parts: readonly Uint8Array[]) => Promise<void>
 
 export class ServerSession {
   readonly context: Omit<ServerContext, 'signal'>
   readonly #options: SessionOptions
   readonly #slots: Slots
   readonly #running = new Map<number, AbortController>()
-  #send: ((parts: readonly Uint8Array[]) => void) | undefined
+  #send: Send | undefined
+  #isEnded = false
+  #isStopping = false
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -51,39 +58,48 @@ export class ServerSession {
   }
 
   /** From now on answers go there. */
-  attach(send: (parts: readonly Uint8Array[]) => void): void {
+  attach(send: Send): void {
     this.#send = send
   }
 
   /** The connection is gone. What is being carried out goes on: the client will ask for the answer. */
-  detach(send: (parts: readonly Uint8Array[]) => void): boolean {
+  detach(send: Send): boolean {
     if (this.#send !== send) return false // it is back on another connection already
     this.#send = undefined
     return true
   }
 
-  /** Gives everything back that the client held. */
-  end(): void {
+  /** Gives everything back that the client held; what was written down stays unless it is forgotten. */
+  end({ isForgotten }: { readonly isForgotten: boolean }): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
     this.#send = undefined
     for (const controller of this.#running.values()) controller.abort()
     const { files, locks, orphans, client } = this.context
     locks.releaseOwners((owner) => owner.startsWith(`${client} `))
-    for (const { reference } of files.closeAll()) orphans.closed(reference)
-    this.#slots.close()
+    for (const { reference } of files.closeAll()) if (isForgotten) orphans.closed(reference)
+    this.#slots.close({ isForgotten })
+    this.#options.onEnd()
+  }
+
+  /** The process ends: who waits for a lock is not answered, and asks the next one. */
+  stopWaiting(): void {
+    this.#isStopping = true
+    for (const controller of this.#running.values()) controller.abort()
   }
 
   push(push: Push): void {
-    this.#send?.(encodePush(push))
+    void this.#send?.(encodePush(push))
   }
 
   cancel(id: number): void {
     this.#running.get(id)?.abort()
   }
 
-  /** Carries out a request and answers it. Throws ERR_SI_PROTOCOL for what no honest client sends. */
+  /** Carries out a request and answers it; settles when the answer has left. Throws ERR_SI_PROTOCOL for what no honest client sends. */
   async request(frame: Frame): Promise<void> {
     const { name, request } = decodeRequest(frame)
-    const dataBytes = frame.data.reduce((sum, part) => sum + part.length, 0)
+    const dataBytes = dataBytesOf(frame)
     const carryOut = (before?: Intent) => this.#carryOut(name, request, { frame, before })
     const inTurn = (work: () => Promise<Answer>) =>
       this.context.turns.take(touchedBy(this.context, name, { request, dataBytes }), work)
@@ -93,7 +109,7 @@ export class ServerSession {
           intent: () => this.#intent(name, request),
         })
       : await inTurn(carryOut)
-    this.#send?.(withFrameId(answer, frame.id))
+    if (answer.length > 0) await this.#send?.(withFrameId(answer, frame.id))
   }
 
   /** Nothing for what may be done twice, or cannot be done anyway. */
@@ -113,7 +129,7 @@ export class ServerSession {
     { frame, before }: { readonly frame: Frame; readonly before: Intent | undefined },
   ): Promise<Answer> {
     if (name === 'hello') throw new SiError('ERR_SI_PROTOCOL', '"hello" comes once')
-    if (this.#options.isReadOnly && changesOf(name, request) !== 'nothing') {
+    if (this.#options.isReadOnly() && changesOf(name, request) !== 'nothing') {
       return encodeFailure(frame.id, constants.errno.EROFS)
     }
     const controller = new AbortController()
@@ -131,6 +147,7 @@ export class ServerSession {
       return encodeReply(name, frame.id, reply, data.reply)
     } catch (error) {
       if (isSiError(error, 'ERR_SI_PROTOCOL')) throw error
+      if (this.#isStopping && isSiError(error, 'ERR_SI_ABORTED')) return NO_ANSWER
       if (errnoOf(error) === undefined && !isSiError(error, 'ERR_SI_ABORTED')) {
         this.#options.onFault(error, name)
       }

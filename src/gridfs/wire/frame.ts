@@ -25,6 +25,10 @@ export const NO_SLOT = 0xffff
 /** Fields and data: a megabyte of data, or the names of a folder. */
 export const MAXIMUM_FRAME_BYTES = 4 * 2 ** 20
 
+/** So many parts that are smaller than this on average are copied into one. */
+const JOINED_FROM_PARTS = 64
+const JOINED_BELOW_BYTES = 1024
+
 /** A frame in parts, for one write. */
 export function encodeFrame(
   header: FrameHeader,
@@ -45,10 +49,14 @@ export function encodeFrame(
   return [start, ...data]
 }
 
-/** Sends a frame's parts together. */
-export function writeFrame(socket: Writable, parts: readonly Uint8Array[]): void {
+/** Sends a frame's parts together. `onSent`: they have left this process, or never will. */
+export function writeFrame(
+  socket: Writable,
+  parts: readonly Uint8Array[],
+  onSent?: () => void,
+): void {
   socket.cork()
-  for (const part of parts) socket.write(part)
+  parts.forEach((part, index) => socket.write(part, index < parts.length - 1 ? undefined : onSent))
   socket.uncork()
 }
 
@@ -66,11 +74,17 @@ export class FrameDecoder {
   #availableBytes = 0
   #needBytes = FRAME_HEADER_BYTES
 
+  /** Whether a frame has begun that is not whole. */
+  get isPartial(): boolean {
+    return this.#availableBytes > 0
+  }
+
   /** Takes what has come; the frames that are whole with it. The bytes belong to the decoder then. */
   push(bytes: Buffer): readonly Frame[] {
     const frames: Frame[] = []
     this.#parts.push(bytes)
     this.#availableBytes += bytes.length
+    this.#join()
     while (this.#availableBytes >= this.#needBytes) {
       const header = this.#peek(FRAME_HEADER_BYTES)
       const [fieldsBytes, dataBytes] = [header.readUInt32LE(0), header.readUInt32LE(4)]
@@ -94,6 +108,13 @@ export class FrameDecoder {
       })
     }
     return frames
+  }
+
+  /** A peer that sends byte by byte must not cost a buffer for each. */
+  #join(): void {
+    const { length } = this.#parts
+    if (length < JOINED_FROM_PARTS || this.#availableBytes > length * JOINED_BELOW_BYTES) return
+    this.#parts = [Buffer.concat(this.#parts)]
   }
 
   #peek(lengthBytes: number): Buffer {

@@ -1,6 +1,7 @@
 // Messages as frames: an operation's request and reply, a failure, a push. PROTOCOL.md §2 and §4.
 import { type FrameHeader, encodeFrame, NO_SLOT, type Frame } from './frame.ts'
 import {
+  MAXIMUM_DATA_BYTES,
   wireKinds,
   wireOperations,
   wirePushes,
@@ -50,6 +51,12 @@ export function decodeRequest(frame: Frame): {
   const name = byCode[frame.code]
   if (name === undefined) throw malformedMessage(`there is no operation ${frame.code}`)
   return { name, request: readAll(operationOf(name).request, frame.fields) }
+}
+
+/** As much data as the reply to a request may have, without looking into the request. */
+export function answerBytesOf({ code }: Pick<Frame, 'code'>): number {
+  const name = byCode[code]
+  return name !== undefined && operationOf(name).data === 'reply' ? MAXIMUM_DATA_BYTES : 0
 }
 
 export function encodeReply(

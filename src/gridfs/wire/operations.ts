@@ -116,7 +116,7 @@ export const wireOperations = {
       /** Another one: the server's kernel has restarted, and what was not synchronised may be lost. */
       verifier: bytes(32),
       slots: u32,
-      leaseMs: u32,
+      /** Nothing can be changed: the mount should say so. */
       isReadOnly: flag,
       root: found,
     }),

@@ -18,6 +18,7 @@ function createFixture(isTTY: boolean, json = false) {
     stdin: undefined,
     ask: undefined,
     signal: new AbortController().signal,
+    onHangUp: () => {},
   }
   const progress = createCommandProgress(io, { command: 'si-x', json, clock })
   const advance = (ms: number) => (nowMs += ms)
