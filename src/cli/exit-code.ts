@@ -1,7 +1,14 @@
 // Exit statuses. The table is complete by type: a new error code does not compile without one.
 import { SiError, type ErrorCode } from '../core/core.ts'
 
-export type ExitCode = 0 | 1 | 2 | 3 | 10 | 11 | 12 | 13 | 14 | 130
+const ALL = [0, 1, 2, 3, 10, 11, 12, 13, 14, 130] as const
+
+export type ExitCode = (typeof ALL)[number]
+
+/** Whether a program of ours may have ended with it. */
+export function isExitCode(status: number): status is ExitCode {
+  return ALL.some((code) => code === status)
+}
 
 /** The work was done, but something was left out; the messages say what. */
 export const EXIT_PARTIAL: ExitCode = 3

@@ -67,7 +67,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createExportimageCommand(io),
     createImportimageCommand(io, outcome),
     createRmimageCommand(io),
-    createGridfsCommand(io),
+    createGridfsCommand(io, outcome),
     createCaCommand(io),
     createClusterCommand(io, outcome),
     createNetbootCommand(io),

@@ -2,6 +2,8 @@
 export * from './fuse/fuse.ts'
 export * from './lock-table.ts'
 export * from './client/mount.ts'
+export * from './supervisor/supervisor.ts'
+export { joinSupervisor, WORKER_FDS } from './supervisor/worker-channel.ts'
 export * from './volumes/volume-source.ts'
 export * from './server/server.ts'
 export { type GridExport } from './server/shared-export.ts'

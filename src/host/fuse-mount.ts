@@ -25,12 +25,9 @@ const DIRECTORY_MODE = '40000'
  * kernel has no FUSE, ERR_SI_PROGRAM_FAILED with mount's words. The caller closes the descriptor.
  */
 export async function mountFuse(mount: FuseMountOptions): Promise<FileHandle> {
-  const device = await openDevice()
+  const device = await openFuseDevice()
   try {
-    const args = mountArguments(mount)
-    const child = start('mount', args, { stdio: ['ignore', 'ignore', 'pipe', device.fd] })
-    const result = await child.exited
-    if (result.exitCode !== 0) throw programFailed('mount', args, result)
+    await mountFuseDevice(device.fd, mount)
     return device
   } catch (error) {
     await device.close()
@@ -38,7 +35,16 @@ export async function mountFuse(mount: FuseMountOptions): Promise<FileHandle> {
   }
 }
 
-async function openDevice(): Promise<FileHandle> {
+/** As `mountFuse`, with a descriptor of /dev/fuse that nothing is mounted with yet. */
+export async function mountFuseDevice(fd: number, mount: FuseMountOptions): Promise<void> {
+  const args = mountArguments(mount)
+  const child = start('mount', args, { stdio: ['ignore', 'ignore', 'pipe', fd] })
+  const result = await child.exited
+  if (result.exitCode !== 0) throw programFailed('mount', args, result)
+}
+
+/** Throws ERR_SI_SYSTEM_CALL where the kernel has no FUSE. */
+export async function openFuseDevice(): Promise<FileHandle> {
   try {
     return await open(DEVICE, 'r+')
   } catch (error) {

@@ -62,6 +62,11 @@ export async function unmount(directory: string): Promise<void> {
   await run('umount', ['--', directory])
 }
 
+/** Takes a mount out of the tree at once, whoever uses it; no failure where nothing is mounted. */
+export async function detachMount(directory: string): Promise<void> {
+  await run('umount', ['-l', '--', directory], { okExitCodes: [0, 1, 32] })
+}
+
 /** The kernel writes blanks and backslashes in paths as `\040` (proc_pid_mountinfo(5), fstab(5)). */
 export function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>

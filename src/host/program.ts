@@ -1,5 +1,6 @@
 // Runs programs: never through a shell, always with captured stderr, always killable.
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { constants } from 'node:os'
 import { abortedError, errnoOf, SiError, throwIfAborted } from '../core/core.ts'
 
 export interface RunOptions {
@@ -56,6 +57,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly cwd?: string | undefined
   readonly killWith?: NodeJS.Signals | undefined
+  /** In a session of its own: it outlives us, and no terminal sends it signals. */
+  readonly isDetached?: boolean
 }
 
 export interface StartedProgram {
@@ -77,6 +80,7 @@ export function start(
   const child = spawn(program, args, {
     stdio: options.stdio,
     cwd: options.cwd,
+    detached: options.isDetached ?? false,
     env: { ...process.env, LC_ALL: 'C', ...options.env },
   })
   let stderr = ''
@@ -124,16 +128,13 @@ export function startFailed(program: string, error: Error): SiError {
   })
 }
 
-const SIGNAL_NUMBERS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGKILL: 9,
-  SIGSEGV: 11,
-  SIGPIPE: 13,
-  SIGTERM: 15,
+/** 0 for none. */
+export function signalNumber(signal: NodeJS.Signals | null): number {
+  return signal === null ? 0 : constants.signals[signal]
 }
 
-/** 0 for none, and for signals that end no program. */
-export function signalNumber(signal: NodeJS.Signals | null): number {
-  return signal === null ? 0 : (SIGNAL_NUMBERS[signal] ?? 0)
+/** The name of a signal by its number, for messages. */
+export function signalName(number: number): string {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number)
+  return found?.[0] ?? `signal ${number}`
 }

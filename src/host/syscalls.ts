@@ -1,6 +1,7 @@
 // System calls that Node lacks, through koffi. Every function is synchronous, takes paths as bytes or
 // text (so names that are not UTF-8 survive) and throws an error that looks like Node's own:
 // `code` is the errno's name, `syscall` the call. See man 2 of each call.
+import { constants } from 'node:fs'
 import { toTimespec } from '../core/core.ts'
 import { check, lastError, libc, systemError, terminated, type SystemPath } from './libc.ts'
 
@@ -35,6 +36,8 @@ const O_CLOEXEC = 0o2000000
 const MFD_CLOEXEC = 1
 const F_DUPFD_CLOEXEC = 1030
 const F_SETPIPE_SZ = 1031
+const F_GETFL = 3
+const F_SETFL = 4
 const LOCK_NB = 4
 const EIO = 5
 const SYNC_FILE_RANGE_WRITE = 2
@@ -168,6 +171,13 @@ export function pipe(bufferBytes: number): { readonly readFd: number; readonly w
   const [readFd = -1, writeFd = -1] = fds
   c.fcntl(writeFd, F_SETPIPE_SZ, 'int', bufferBytes) // beyond pipe-max-size: keeps the default
   return { readFd, writeFd }
+}
+
+/** Whether reads wait for something to read: of the open file, for all who share it (O_NONBLOCK). */
+export function setBlocking(fd: number, isBlocking: boolean): void {
+  const flags = check('fcntl', c.fcntl(fd, F_GETFL, 'int', 0) as number)
+  const changed = isBlocking ? flags & ~constants.O_NONBLOCK : flags | constants.O_NONBLOCK
+  check('fcntl', c.fcntl(fd, F_SETFL, 'int', changed) as number)
 }
 
 /** Another descriptor (close-on-exec) for the same open file or socket (fcntl(2), F_DUPFD_CLOEXEC). */

@@ -111,7 +111,13 @@ async function connectInLab(
   const credentials = await openCredentials(files, { roles: ['gridfs-client'] })
   const connection = new GridConnection({
     ...{ host: '127.0.0.1', port, export: '/data', credentials, softMs: LAB_WAIT_MS },
-    ...{ onPush: () => {}, openFiles: () => [], onLost: () => {}, onNote: () => {} },
+    ...{
+      onPush: () => {},
+      openFiles: () => [],
+      onLost: () => {},
+      onNote: () => {},
+      kept: undefined,
+    },
     ...who.options,
   })
   scope.defer('client', async () => {

@@ -1,11 +1,11 @@
 // A server of the grid file system and mounts of it, each a process of the real commands, with certificates
 // made for the test.
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../../src/host/host.ts'
 import { startInLab, type LabProgram } from './lab-program.ts'
 import { onCableOf, type Network } from './network.ts'
-import { type Scope } from './scope.ts'
+import { waitFor, type Scope } from './scope.ts'
 import { createTlsSite, type IssuedFiles } from './tls-site.ts'
 
 export interface GridSite {
@@ -17,6 +17,10 @@ export interface GridSite {
   restart(): Promise<void>
   /** Mounts the export, in a network on the host of this name; the folder. */
   mount(name: string): Promise<string>
+  /** The process that keeps a mount. */
+  supervisor(name: string): LabProgram
+  /** The id of the process that serves a mount now, once there is one. */
+  worker(name: string): Promise<number>
 }
 
 export interface GridSiteOptions {
@@ -57,6 +61,12 @@ export async function createGridSite(
     return start('storage', 'serve', [...place, ...identity(serverFiles)], /"serving/)
   }
   let server = await startServer(0)
+  const supervisors = new Map<string, LabProgram>()
+  const supervisor = (name: string) => {
+    const found = supervisors.get(name)
+    if (found === undefined) throw new Error(`${name} is not mounted`)
+    return found
+  }
   const { port } = JSON.parse(server.line) as { port: number }
   return {
     directory,
@@ -69,10 +79,34 @@ export async function createGridSite(
       await mkdir(folder)
       scope.defer(folder, () => run('umount', ['-l', folder], { okExitCodes: [0, 32] }))
       const files = identity(await tls.issue('gridfs-client', name))
-      await start(name, 'mount', [`${address}:${port}:/data`, folder, ...files], /"mounted/)
+      const args = [`${address}:${port}:/data`, folder, ...files]
+      const { program } = await start(name, 'mount', args, /"mounted/)
+      supervisors.set(name, program)
       return folder
     },
+    supervisor,
+    async worker(name) {
+      let found: number | undefined
+      await waitFor(
+        `a process that serves ${name}`,
+        async () => (found = await findWorker(supervisor(name).pid)) !== undefined,
+        { deadlineMs: WORKER_MS, signal: scope.signal },
+      )
+      return found ?? -1
+    },
   }
+}
+
+const WORKER_MS = 10_000
+
+/** Among the children of a mount's supervisor. */
+async function findWorker(supervisorPid: number): Promise<number | undefined> {
+  const children = await readFile(`/proc/${supervisorPid}/task/${supervisorPid}/children`, 'utf8')
+  for (const pid of children.trim().split(' ')) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (command.includes('mount-worker')) return Number(pid)
+  }
+  return undefined
 }
 
 type Start = (

@@ -4,7 +4,14 @@
 // server was away for longer than `softMs`.
 import { randomBytes } from 'node:crypto'
 import { connect, type TLSSocket } from 'node:tls'
-import { abortedError, errnoOf, isSiError, messageOf, SiError } from '../../core/core.ts'
+import {
+  abortedError,
+  errnoOf,
+  isSiError,
+  messageOf,
+  SiError,
+  throwIfAborted,
+} from '../../core/core.ts'
 import { chainOf } from '../../pki/pki.ts'
 import { errnoName, FuseError } from '../fuse/errno.ts'
 import { FrameDecoder, NO_SLOT, writeFrame, type Frame } from '../wire/frame.ts'
@@ -23,7 +30,7 @@ import {
   type WireReplyOf,
   type WireRequestOf,
 } from '../wire/operations.ts'
-import { SlotPool, type TakenSlot } from './slot-pool.ts'
+import { SessionSlots, type UsedSlot } from './session-slots.ts'
 import { type Answer, type CallOptions, type Volume, type VolumeOptions } from './volume.ts'
 
 export interface ConnectionOptions extends VolumeOptions {
@@ -46,10 +53,12 @@ const CONNECT_MS = 10_000
 
 export class GridConnection implements Volume {
   readonly #options: ConnectionOptions
-  readonly #session = randomBytes(16)
+  readonly #session: Uint8Array
   readonly #calls = new Map<number, Call>()
   readonly #first = Promise.withResolvers<WireReplyOf<'hello'>>()
-  readonly #slots = new SlotPool(0)
+  readonly #slots: SessionSlots
+  /** Writes that an earlier process has promised to requests that come again. */
+  readonly #owed = new Map<bigint, Promise<Answer<'write'>>>()
   #socket: TLSSocket | undefined
   #isReady = false
   #isClosed = false
@@ -62,6 +71,10 @@ export class GridConnection implements Volume {
   constructor(options: ConnectionOptions) {
     this.#options = options
     this.#first.promise.catch(() => {})
+    this.#session = options.kept?.id ?? randomBytes(16)
+    this.#slots = new SessionSlots(options.kept)
+    this.#lastId = this.#slots.lastId
+    this.#sendOwed()
     this.#connect()
   }
 
@@ -74,13 +87,26 @@ export class GridConnection implements Volume {
     request: WireRequestOf<Name>,
     options: CallOptions = {},
   ): Promise<Answer<Name>> {
-    const { data = [], signal } = options
-    const slot = operationOf(name).isOnce ? await this.#slots.take(signal) : undefined
-    if (signal?.aborted) {
-      slot?.giveBack()
+    const { data = [], caller, onKept, signal = caller?.signal } = options
+    if (!operationOf(name).isOnce) {
+      throwIfAborted(signal)
+      return this.#send(name, request, { data, signal, slot: undefined })
+    }
+    const isAhead = onKept !== undefined
+    const owed = isAhead && caller?.isResent === true ? this.#owed.get(caller.unique) : undefined
+    if (owed !== undefined) {
+      onKept?.()
+      return owed as Promise<Answer<Name>>
+    }
+    const handle = 'handle' in request ? request.handle : 0
+    const slot = await this.#slots.take({ name, handle, caller, signal, isAhead })
+    if (signal?.aborted && slot.id === undefined) {
+      slot.settled()
       throw abortedError(signal)
     }
-    return this.#send(name, request, { data, signal, slot })
+    const answer = this.#send(name, request, { data, signal: isAhead ? undefined : signal, slot })
+    onKept?.()
+    return answer
   }
 
   setPatience(isPatient: boolean): void {
@@ -102,22 +128,36 @@ export class GridConnection implements Volume {
     how: {
       readonly data: readonly Uint8Array[]
       readonly signal: AbortSignal | undefined
-      readonly slot: TakenSlot | undefined
+      readonly slot: UsedSlot | undefined
     },
   ): Promise<Answer<Name>> {
     const { data, signal, slot } = how
-    this.#lastId = (this.#lastId + 1) >>> 0
-    const id = this.#lastId
+    const id = slot?.id ?? this.#nextId()
     const order = { id, slot: slot?.number ?? NO_SLOT, sequence: slot?.sequence ?? 0, data }
+    const encoded = encodeRequest(name, request, order)
+    slot?.sent(id, encoded)
+    return this.#sendFrame(name, encoded, { id, signal, slot })
+  }
+
+  #sendFrame<Name extends WireName>(
+    name: Name,
+    encoded: readonly Uint8Array[],
+    how: {
+      readonly id: number
+      readonly signal: AbortSignal | undefined
+      readonly slot: UsedSlot | undefined
+    },
+  ): Promise<Answer<Name>> {
+    const { id, signal, slot } = how
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#cancel(id, reject, signal)
       const settled = () => {
         signal?.removeEventListener('abort', onAbort)
         this.#calls.delete(id)
-        slot?.giveBack()
+        slot?.settled()
       }
       const call: Call = {
-        ...{ name, encoded: encodeRequest(name, request, order) },
+        ...{ name, encoded },
         settle(frame) {
           settled()
           if (frame.kind === wireKinds.failure) {
@@ -131,9 +171,24 @@ export class GridConnection implements Volume {
       }
       this.#calls.set(id, call)
       signal?.addEventListener('abort', onAbort, { once: true })
-      if (this.#isReady && !this.#isClosed) this.#write(call.encoded)
+      if (this.#isReady && !this.#isClosed) this.#write(encoded)
       else if (this.#isClosed || !this.#isPatient) call.fail(new FuseError('ENOTCONN'))
     })
+  }
+
+  #nextId(): number {
+    this.#lastId = (this.#lastId + 1) >>> 0
+    return this.#lastId
+  }
+
+  /** Before anything else: in the order in which the kernel was promised it. */
+  #sendOwed(): void {
+    for (const { slot, id, unique, handle, owed = [] } of this.#slots.owed()) {
+      const written = this.#sendFrame('write', owed, { id, slot, signal: undefined })
+      this.#owed.set(unique, written)
+      const sizeBytes = owed[1]?.length ?? 0
+      this.#options.kept?.onOwed({ handle, sizeBytes, written })
+    }
   }
 
   /**

@@ -1,10 +1,10 @@
 // Operations on open files. Reads and opens are calls of the server; writes are answered at once and sent
 // behind (see pending-writes).
 import { FuseError } from '../fuse/errno.ts'
-import { type FuseHandlers } from '../fuse/file-system.ts'
+import { type Caller, type FuseHandlers } from '../fuse/file-system.ts'
 import { type Mount } from './mount-context.ts'
 import { toWireOwner } from './lock-handlers.ts'
-import { entryOf } from './name-handlers.ts'
+import { entryOf, idsOf } from './name-handlers.ts'
 import { seenIn } from './node-table.ts'
 
 const SEEK_DATA = 3
@@ -12,111 +12,117 @@ const O_APPEND = 0o2000
 const O_TRUNC = 0o1000
 
 export function fileHandlers(mount: Mount) {
-  const { nodes, server, writes, openFiles } = mount
-  const take = (handle: number, nodeId: number, flags: number) => {
-    const reference = nodes.reference(nodeId)
-    openFiles.set(handle, { nodeId, reference, flags, hasWritten: false })
-  }
+  const { nodes, server, state, writes } = mount
+  /** What is opened by a request that comes again has the handle that the server knows. */
+  const newHandle = ({ unique }: Caller) => mount.handleOf(unique) ?? state.nextHandle()
   return {
-    async open(id, { flags }, { signal }) {
+    async open(id, { flags }, caller) {
       await writes.settled(id)
       const node = nodes.node(id)
-      const handle = mount.nextHandle()
-      take(handle, id, flags & ~O_TRUNC)
+      const handle = newHandle(caller)
+      state.opened(handle, id, flags & ~O_TRUNC)
       try {
         const request = { reference: node.reference, handle, flags }
-        const { reply } = await server.call('open', request, { signal })
+        const { reply } = await server.call('open', request, { caller })
         const seen = seenIn(reply)
-        const { modifiedNs, changedNs, sizeBytes } = node.seen
         const isSame =
-          seen.modifiedNs === modifiedNs &&
-          seen.changedNs === changedNs &&
-          seen.sizeBytes === sizeBytes
+          seen.modifiedNs === node.seen?.modifiedNs &&
+          seen.changedNs === node.seen.changedNs &&
+          seen.sizeBytes === node.seen.sizeBytes
         node.seen = seen
         return { handle, keepsCache: isSame }
       } catch (error) {
-        openFiles.delete(handle)
+        state.closed(handle)
         throw error
       }
     },
-    async create(parent, { name, flags, mode }, { uid, gid, signal }) {
-      const handle = mount.nextHandle()
+    async create(parent, { name, flags, mode }, caller) {
+      const handle = newHandle(caller)
       const request = {
-        ...{ parent: nodes.reference(parent), name, handle, flags, mode, caller: { uid, gid } },
+        ...{ parent: nodes.reference(parent), name, handle, flags, mode, caller: idsOf(caller) },
       }
-      const { reply } = await server.call('create', request, { signal })
+      const { reply } = await server.call('create', request, { caller })
       const entry = entryOf(mount, reply)
-      take(handle, entry.nodeId, flags)
+      state.opened(handle, entry.nodeId, flags)
       return { entry, opened: { handle } }
     },
-    async tmpfile(parent, { flags, mode }, { uid, gid, signal }) {
-      const handle = mount.nextHandle()
-      const request = { parent: nodes.reference(parent), handle, flags, mode, caller: { uid, gid } }
-      const { reply } = await server.call('tmpfile', request, { signal })
+    async tmpfile(parent, { flags, mode }, caller) {
+      const handle = newHandle(caller)
+      const request = {
+        parent: nodes.reference(parent),
+        handle,
+        flags,
+        mode,
+        caller: idsOf(caller),
+      }
+      const { reply } = await server.call('tmpfile', request, { caller })
       const entry = entryOf(mount, reply)
-      take(handle, entry.nodeId, flags)
+      state.opened(handle, entry.nodeId, flags)
       return { entry, opened: { handle } }
     },
-    async read(id, { handle, offset, sizeBytes }, { signal }) {
+    async read(id, { handle, offset, sizeBytes }, caller) {
       await writes.settled(id)
-      const { data } = await server.call('read', { handle, offset, sizeBytes }, { signal })
+      const { data } = await server.call('read', { handle, offset, sizeBytes }, { caller })
       return data.length === 1 && data[0] !== undefined ? data[0] : Buffer.concat(data)
     },
-    async write(id, { handle, offset, data, killsPrivileges }, { signal }) {
-      const file = openFiles.get(handle)
+    async write(id, { handle, offset, data, killsPrivileges }, caller) {
+      const file = state.files.get(handle)
       if (file === undefined) throw new FuseError('EBADF')
-      file.hasWritten = true
+      state.written(handle)
       const request = { handle, offset, killsPrivileges }
       if ((file.flags & O_APPEND) !== 0) {
         await writes.settled(id)
-        await server.call('write', request, { signal, data: [data] })
+        await server.call('write', request, { caller, data: [data] })
         return data.length
       }
       await writes.room()
       const copy = Buffer.from(data) // the request's buffer is the kernel's again once it is answered
-      writes.add(id, copy.length, server.call('write', request, { data: [copy] }))
+      const kept = Promise.withResolvers<void>()
+      const onKept = () => {
+        writes.add(id, copy.length, written)
+        kept.resolve()
+      }
+      const written = server.call('write', request, { caller, data: [copy], onKept })
+      await Promise.race([kept.promise, written])
       return copy.length
     },
-    async flush(id, { handle, lockOwner }, { signal }) {
-      await writes.flushed(id)
-      const file = openFiles.get(handle)
+    async flush(id, { handle, lockOwner }, caller) {
+      await writes.flushed(id, caller)
+      const { signal } = caller // done twice, both do no harm
+      const file = state.files.get(handle)
       if (file?.hasWritten === true) await server.call('flush', { handle }, { signal })
-      if (mount.locked.has(id)) {
+      if (state.locked.has(id)) {
         const owner = toWireOwner(lockOwner)
         await server.call('releaseLocks', { handle, owner, isFlock: false }, { signal })
       }
     },
-    async release(id, { handle, unlocksFlock, lockOwner }) {
+    async release(id, { handle, unlocksFlock, lockOwner }, caller) {
       await writes.settled(id)
       if (unlocksFlock) {
         const owner = toWireOwner(lockOwner)
         await server.call('releaseLocks', { handle, owner, isFlock: true })
       }
-      openFiles.delete(handle)
-      await server.call('release', { handle })
+      state.closed(handle)
+      await server.call('release', { handle }, { caller })
     },
-    async fsync(id, { handle, isDataOnly }, { signal }) {
-      await writes.flushed(id)
-      await server.call('fsync', { handle, isDataOnly }, { signal })
+    async fsync(id, { handle, isDataOnly }, caller) {
+      await writes.flushed(id, caller)
+      await server.call('fsync', { handle, isDataOnly }, { caller })
     },
-    async fallocate(id, { handle, offset, lengthBytes, mode }, { signal }) {
+    async fallocate(id, { handle, offset, lengthBytes, mode }, caller) {
       await writes.settled(id)
-      await server.call('fallocate', { handle, offset, lengthBytes, mode }, { signal })
+      await server.call('fallocate', { handle, offset, lengthBytes, mode }, { caller })
     },
-    async lseek(id, { handle, offset, whence }, { signal }) {
+    async lseek(id, { handle, offset, whence }, caller) {
       await writes.settled(id)
       const what = whence === SEEK_DATA ? ('data' as const) : ('hole' as const)
-      return (await server.call('seek', { handle, offset, what }, { signal })).reply.offset
+      return (await server.call('seek', { handle, offset, what }, { caller })).reply.offset
     },
-    async copyFileRange(
-      id,
-      { handle, offset, toNodeId, toHandle, toOffset, lengthBytes },
-      { signal },
-    ) {
+    async copyFileRange(id, { handle, offset, toNodeId, toHandle, toOffset, lengthBytes }, caller) {
       await writes.settled(id)
       await writes.settled(toNodeId)
       const request = { handle, offset, toHandle, toOffset, lengthBytes }
-      return (await server.call('copy', request, { signal })).reply.lengthBytes
+      return (await server.call('copy', request, { caller })).reply.lengthBytes
     },
   } satisfies FuseHandlers
 }

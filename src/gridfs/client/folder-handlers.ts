@@ -1,42 +1,32 @@
 // Operations on open folders. The names are fetched some hundreds at a time, with attributes when the kernel
 // wants them, and kept for as long as the folder is open: a position is the count of names before it.
 import { DirectoryBuffer } from '../fuse/directory-buffer.ts'
-import { FuseError } from '../fuse/errno.ts'
-import { type FuseHandlers } from '../fuse/file-system.ts'
+import { type Caller, type FuseHandlers } from '../fuse/file-system.ts'
 import { type WireEntry } from '../wire/operations.ts'
 import { type Mount } from './mount-context.ts'
 import { entryOf } from './name-handlers.ts'
 
-interface OpenFolder {
-  readonly names: WireEntry[]
-  next: bigint
-  isComplete: boolean
-}
-
-const TYPE_FOLDER = 0o040000
-
 export function folderHandlers(mount: Mount) {
-  const { nodes } = mount
-  const folders = new Map<number, OpenFolder>()
+  const { nodes, state } = mount
   return {
     opendir(id) {
-      const handle = mount.nextHandle()
-      folders.set(handle, begun(id))
+      const handle = state.nextHandle()
+      state.openedFolder(handle, id)
       return { handle }
     },
-    async readdir(id, { handle, offset, sizeBytes }, { signal }) {
+    async readdir(_id, { handle, offset, sizeBytes }, caller) {
       const buffer = new DirectoryBuffer(sizeBytes)
-      const folder = reading(folders, handle, offset)
+      begin(mount, handle, offset)
       for (let index = offset; ; index += 1) {
-        const name = await nameAt(mount, { id, folder, index, hasAttributes: false, signal })
+        const name = await nameAt(mount, { handle, index, hasAttributes: false, caller })
         if (name === undefined || !buffer.add({ ...name, nextOffset: index + 1 })) return buffer
       }
     },
-    async readdirplus(id, { handle, offset, sizeBytes }, { signal }) {
+    async readdirplus(_id, { handle, offset, sizeBytes }, caller) {
       const buffer = new DirectoryBuffer(sizeBytes)
-      const folder = reading(folders, handle, offset)
+      begin(mount, handle, offset)
       for (let index = offset; ; index += 1) {
-        const name = await nameAt(mount, { id, folder, index, hasAttributes: true, signal })
+        const name = await nameAt(mount, { handle, index, hasAttributes: true, caller })
         if (name === undefined) return buffer
         const entry = name.found === undefined ? undefined : entryOf(mount, name.found)
         if (buffer.addWithEntry({ ...name, nextOffset: index + 1 }, entry)) continue
@@ -44,47 +34,31 @@ export function folderHandlers(mount: Mount) {
         return buffer
       }
     },
-    releasedir: (_id, { handle }) => void folders.delete(handle),
+    releasedir: (_id, { handle }) => state.closedFolder(handle),
     fsyncdir: () => {},
   } satisfies FuseHandlers
 }
 
-function begun(id: number): OpenFolder {
-  const names = ['.', '..'].map((name) => ({
-    ...{ name: Buffer.from(name), inode: BigInt(id), type: TYPE_FOLDER, found: undefined },
-  }))
-  return { names, next: 0n, isComplete: false }
-}
-
 /** Reading from the beginning sees what has changed since. */
-function reading(folders: Map<number, OpenFolder>, handle: number, offset: number): OpenFolder {
-  const folder = folders.get(handle)
-  if (folder === undefined) throw new FuseError('EBADF')
-  if (offset === 0 && folder.next !== 0n) {
-    folder.names.length = 2
-    folder.next = 0n
-    folder.isComplete = false
-  }
-  return folder
+function begin({ state }: Mount, handle: number, offset: number): void {
+  if (offset === 0 && state.folder(handle).next !== 0n) state.rewound(handle)
 }
 
 async function nameAt(
-  { nodes, server }: Mount,
+  { nodes, server, state }: Mount,
   wanted: {
-    readonly id: number
-    readonly folder: OpenFolder
+    readonly handle: number
     readonly index: number
     readonly hasAttributes: boolean
-    readonly signal: AbortSignal
+    readonly caller: Caller
   },
 ): Promise<WireEntry | undefined> {
-  const { folder, index, hasAttributes, signal } = wanted
-  while (index >= folder.names.length && !folder.isComplete) {
-    const request = { reference: nodes.reference(wanted.id), position: folder.next, hasAttributes }
-    const { reply } = await server.call('readdir', request, { signal })
-    folder.names.push(...reply.entries)
-    folder.next = reply.next
-    folder.isComplete = reply.entries.length === 0
+  const { handle, index, hasAttributes, caller } = wanted
+  for (;;) {
+    const { nodeId, names, next: position, isComplete } = state.folder(handle)
+    if (index < names.length || isComplete) return names[index]
+    const request = { reference: nodes.reference(nodeId), position, hasAttributes }
+    const { reply } = await server.call('readdir', request, { caller })
+    state.read(handle, reply.entries, reply.next)
   }
-  return folder.names[index]
 }

@@ -2,20 +2,26 @@
 // kernel through us.
 import { type FuseFileSystem } from '../fuse/file-system.ts'
 import { type Notification } from '../fuse/notification.ts'
-import { type Push } from '../wire/message.ts'
+import { operationOf, type Push } from '../wire/message.ts'
 import { fileHandlers } from './file-handlers.ts'
 import { folderHandlers } from './folder-handlers.ts'
 import { lockHandlers } from './lock-handlers.ts'
-import { type Mount, type MountBehaviour, type OpenFile } from './mount-context.ts'
+import { type Mount, type MountBehaviour } from './mount-context.ts'
+import { type MountState } from './mount-state.ts'
 import { nameHandlers } from './name-handlers.ts'
-import { NodeTable } from './node-table.ts'
+import { type NodeTable } from './node-table.ts'
 import { PendingWrites } from './pending-writes.ts'
+import { type KeptSession } from './session-slots.ts'
+import { type SlotRecord } from './slot-records.ts'
 import { type Volume, type VolumeOptions } from './volume.ts'
 
 export interface GridFileSystemOptions
   extends Pick<VolumeOptions, 'credentials' | 'softMs' | 'onNote'>, MountBehaviour {
   /** Begins to connect to what is mounted. */
   readonly openVolume: (options: VolumeOptions) => Volume
+  readonly state: MountState
+  /** What earlier processes have left to be settled. */
+  readonly session: Omit<KeptSession, 'id' | 'onOwed'>
   /** Tells the kernel what to drop. */
   readonly notify: (notification: Notification) => void
 }
@@ -29,24 +35,31 @@ export interface GridFileSystem extends FuseFileSystem {
 }
 
 const PENDING_BYTES = 32 * 2 ** 20
+const OPENING = new Set(
+  (['open', 'create', 'tmpfile'] as const).map((name) => operationOf(name).code),
+)
 
 export function createGridFileSystem(options: GridFileSystemOptions): GridFileSystem {
-  const nodes = new NodeTable()
-  const openFiles = new Map<number, OpenFile>()
-  const { credentials, softMs, onNote } = options
+  const { credentials, softMs, onNote, state } = options
+  const { nodes, files } = state
+  const writes = new PendingWrites(PENDING_BYTES, state)
   const server = options.openVolume({
     ...{ credentials, softMs, onNote },
+    kept: {
+      ...{ ...options.session, id: state.session },
+      onOwed({ handle, sizeBytes, written }) {
+        writes.add(files.get(handle)?.nodeId ?? 0, sizeBytes, written)
+      },
+    },
     onPush: (push) => onPush(nodes, push, options.notify),
     openFiles: () =>
-      [...openFiles].map(([handle, { reference, flags }]) => ({ handle, reference, flags })),
+      [...files].map(([handle, { reference, flags }]) => ({ handle, reference, flags })),
     onLost: (handles) => onNote(`${handles.length} open files are no more`),
   })
-  let lastHandle = 0
-  const mount: Mount = {
-    ...{ server, nodes, openFiles, options, locked: new Set() },
-    writes: new PendingWrites(PENDING_BYTES),
-    nextHandle: () => (lastHandle += 1),
-  }
+  const handles = handlesAsked(options.session.used)
+  for (const handle of handles.values()) state.reserveHandle(handle)
+  const handleOf = (unique: bigint) => handles.get(unique)
+  const mount: Mount = { server, nodes, state, writes, options, handleOf }
   return {
     handlers: {
       ...nameHandlers(mount),
@@ -55,6 +68,7 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
       ...lockHandlers(mount),
     },
     forget: (forgotten) => nodes.forget(forgotten),
+    beforeAnswer: () => state.flush(),
     capabilities: () => [
       ...(['asyncRead', 'atomicTruncate', 'bigWrites', 'readdirplus', 'asyncDirectIo'] as const),
       ...(['parallelFolderOperations', 'handleKillPrivileges2'] as const),
@@ -65,6 +79,12 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
     setPatience: (isPatient) => server.setPatience(isPatient),
     close: () => server.close(),
   }
+}
+
+/** By the request of the kernel that asked for something to be opened. */
+function handlesAsked(used: readonly SlotRecord[]): ReadonlyMap<bigint, number> {
+  const asked = used.filter(({ operation }) => OPENING.has(operation))
+  return new Map(asked.map(({ unique, handle }) => [unique, handle]))
 }
 
 function onPush(nodes: NodeTable, push: Push, notify: (notification: Notification) => void): void {

@@ -1,4 +1,5 @@
 // What the handlers of a mounted grid file system share.
+import { type MountState } from './mount-state.ts'
 import { type NodeTable } from './node-table.ts'
 import { type PendingWrites } from './pending-writes.ts'
 import { type Volume } from './volume.ts'
@@ -11,18 +12,9 @@ export interface MountBehaviour {
 export interface Mount {
   readonly server: Volume
   readonly nodes: NodeTable
+  readonly state: MountState
   readonly writes: PendingWrites
   readonly options: MountBehaviour
-  readonly openFiles: Map<number, OpenFile>
-  /** Nodes of which a process has locked ranges. */
-  readonly locked: Set<number>
-  /** A number for what is opened next. */
-  readonly nextHandle: () => number
-}
-
-export interface OpenFile {
-  readonly nodeId: number
-  readonly reference: Buffer
-  readonly flags: number
-  hasWritten: boolean
+  /** The handle that a request which comes again was given before. */
+  readonly handleOf: (unique: bigint) => number | undefined
 }

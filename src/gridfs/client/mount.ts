@@ -1,14 +1,33 @@
-// Mounts a grid file system: the kernel on one side, the server on the other.
+// Serves a mounted grid file system: the kernel on one side, the server on the other. The first process of a
+// mount mounts it; those after it go on with what the kernel and the state of the mount say.
 import { abortedError, messageOf, SiError } from '../../core/core.ts'
-import { mountFuse, setReadahead, unmount } from '../../host/host.ts'
+import {
+  armMountGuard,
+  detachMount,
+  mountFuseDevice,
+  setReadahead,
+  unmount,
+} from '../../host/host.ts'
+import { takeResent } from '../fuse/resend.ts'
 import { MAXIMUM_WRITE_BYTES, startFuseSession, type FuseSession } from '../fuse/session.ts'
 import { openVolume } from '../volumes/open-volume.ts'
 import { formatVolumeSource, type VolumeSource } from '../volumes/volume-source.ts'
-import { createGridFileSystem, type GridFileSystemOptions } from './grid-file-system.ts'
+import {
+  createGridFileSystem,
+  type GridFileSystem,
+  type GridFileSystemOptions,
+} from './grid-file-system.ts'
+import { MountState } from './mount-state.ts'
+import { SlotRecords } from './slot-records.ts'
 
-export interface GridMountOptions extends Omit<GridFileSystemOptions, 'notify' | 'openVolume'> {
+export interface GridMountOptions extends Omit<
+  GridFileSystemOptions,
+  'notify' | 'openVolume' | 'state' | 'session'
+> {
   readonly source: VolumeSource
   readonly directory: string
+  /** Descriptors that the processes of a mount share: /dev/fuse, two files, the mount's guard. */
+  readonly fds: Readonly<Record<'device' | 'state' | 'slots' | 'guard', number>>
   /** Unmounts. */
   readonly signal: AbortSignal
 }
@@ -16,50 +35,94 @@ export interface GridMountOptions extends Omit<GridFileSystemOptions, 'notify' |
 export interface GridMount {
   /** Settles when it is unmounted. */
   readonly ended: Promise<void>
+  /** Whether it was mounted just now, by this process. */
+  readonly isFirst: boolean
+  /** Whether the next process can go on when this one ends. */
+  readonly isReplaceable: boolean
 }
 
 const FIRST_ANSWER_MS = 15_000
 const READAHEAD_BYTES = 4 * 2 ** 20
 
-/** Throws as `Volume.ready` when the server does not let us in. */
+/** Throws as `Volume.ready` when the server does not let us in: then nothing is mounted. */
 export async function mountGrid(options: GridMountOptions): Promise<GridMount> {
+  const { fds, onNote } = options
+  const state = new MountState(fds.state)
+  const records = new SlotRecords(fds.slots)
+  const resent =
+    state.agreed === undefined
+      ? { requests: [], uniques: new Set<bigint>() }
+      : takeResent(fds.device)
   let session: FuseSession | undefined
   const fileSystem = createGridFileSystem({
-    ...options,
+    ...{ ...options, state },
+    session: { records, used: records.read(), resent: resent.uniques },
     openVolume: (volume) => openVolume(options.source, volume),
     notify: (notification) => void session?.notify(notification).catch(() => {}),
   })
+  const begin = () =>
+    startFuseSession({
+      ...{ fd: fds.device, fileSystem, requests: resent.requests },
+      onFault: (error, operation) => onNote(`fault in ${operation}: ${String(error)}`),
+      ...(state.agreed === undefined ? {} : { agreed: state.agreed }),
+    })
+  const isFirst = state.agreed === undefined
   try {
-    await atFirst(fileSystem.ready, options)
-    const device = await mountFuse({
-      source: formatVolumeSource(options.source),
-      ...{ directory: options.directory, subtype: 'gridfs', maximumReadBytes: MAXIMUM_WRITE_BYTES },
-    })
-    session = startFuseSession({
-      ...{ fd: device.fd, fileSystem },
-      onFault: (error, operation) => options.onNote(`fault in ${operation}: ${String(error)}`),
-    })
-    const ended = session.ended.finally(async () => {
-      fileSystem.close()
-      await device.close()
-    })
-    await session.ready
-    await setReadahead(options.directory, READAHEAD_BYTES)
-    // umount looks at the folder first: that must not wait for a server that is away.
-    const leave = () => {
-      fileSystem.setPatience(false)
-      unmount(options.directory).catch((error: unknown) => {
-        fileSystem.setPatience(true)
-        options.onNote(`still mounted: ${messageOf(error)}; try again, or umount -l`)
-      })
+    if (isFirst) {
+      await atFirst(fileSystem.ready, options)
+      session = await mountFirst(options, begin)
+      state.agree(await session.ready)
+    } else {
+      fileSystem.ready.catch(() => {}) // a note tells; it is tried again
+      session = begin()
     }
-    options.signal.addEventListener('abort', leave, { once: true })
-    if (options.signal.aborted) leave()
-    return { ended }
   } catch (error) {
     fileSystem.close()
     throw error
   }
+  leaveWhenAsked(options, fileSystem)
+  return {
+    ended: session.ended.finally(() => fileSystem.close()),
+    isFirst,
+    isReplaceable: state.agreed?.capabilities.has('resend') ?? false,
+  }
+}
+
+/** Takes the mount away again when something fails. */
+async function mountFirst(
+  { source, directory, fds }: GridMountOptions,
+  begin: () => FuseSession,
+): Promise<FuseSession> {
+  await mountFuseDevice(fds.device, {
+    source: formatVolumeSource(source),
+    ...{ directory, subtype: 'gridfs', maximumReadBytes: MAXIMUM_WRITE_BYTES },
+  })
+  armMountGuard(fds.guard)
+  try {
+    const session = begin()
+    await session.ready
+    await setReadahead(directory, READAHEAD_BYTES)
+    return session
+  } catch (error) {
+    await detachMount(directory)
+    throw error
+  }
+}
+
+function leaveWhenAsked(
+  { directory, signal, onNote }: GridMountOptions,
+  fileSystem: GridFileSystem,
+): void {
+  // umount looks at the folder first: that must not wait for a server that is away.
+  const leave = () => {
+    fileSystem.setPatience(false)
+    unmount(directory).catch((error: unknown) => {
+      fileSystem.setPatience(true)
+      onNote(`still mounted: ${messageOf(error)}; try again, or umount -l`)
+    })
+  }
+  signal.addEventListener('abort', leave, { once: true })
+  if (signal.aborted) leave()
 }
 
 /** Nothing is mounted until a server has answered: a wrong name must not become a hanging folder. */

@@ -1,65 +1,73 @@
 // Operations on names: each is one call of the server. What it finds becomes a node.
 import { asBuffer } from '../../core/core.ts'
 import { type AttributeChanges, type Entry, type NewTime } from '../fuse/attributes.ts'
-import { type FuseHandlers } from '../fuse/file-system.ts'
+import { type Caller, type FuseHandlers } from '../fuse/file-system.ts'
 import { FuseError } from '../fuse/errno.ts'
-import { type Found, type WireAttributes, type WireChanges } from '../wire/operations.ts'
+import {
+  type Found,
+  type WireAttributes,
+  type WireCaller,
+  type WireChanges,
+} from '../wire/operations.ts'
 import { type Mount } from './mount-context.ts'
 
 export function entryOf({ nodes, options }: Mount, found: Found): Entry {
-  const node = nodes.adopt(found)
-  node.lookups += 1
+  const node = nodes.found(found)
   return {
     ...{ nodeId: node.id, generation: 0, attributes: found.attributes },
     ...{ nameValidMs: options.validMs, attributesValidMs: options.validMs },
   }
 }
 
+export function idsOf({ uid, gid }: Caller): WireCaller {
+  return { uid, gid }
+}
+
 export function nameHandlers(mount: Mount) {
   const { nodes, server } = mount
   const reply = (attributes: WireAttributes) => ({ attributes, validMs: mount.options.validMs })
   return {
-    async lookup(parent, { name }, { signal }) {
+    async lookup(parent, { name }, caller) {
       const request = { parent: nodes.reference(parent), name }
-      return entryOf(mount, (await server.call('lookup', request, { signal })).reply)
+      return entryOf(mount, (await server.call('lookup', request, { caller })).reply)
     },
-    async getattr(id, _fields, { signal }) {
+    async getattr(id, _fields, caller) {
       await mount.writes.settled(id)
       const request = { reference: nodes.reference(id) }
-      return reply((await server.call('getattr', request, { signal })).reply)
+      return reply((await server.call('getattr', request, { caller })).reply)
     },
     async setattr(id, { changes }, caller) {
       await mount.writes.settled(id)
       const request = {
-        ...{ reference: nodes.reference(id), caller: { uid: caller.uid, gid: caller.gid } },
+        ...{ reference: nodes.reference(id), caller: idsOf(caller) },
         changes: toWireChanges(changes),
       }
-      return reply((await server.call('setattr', request, { signal: caller.signal })).reply)
+      return reply((await server.call('setattr', request, { caller })).reply)
     },
-    async readlink(id, _fields, { signal }) {
-      return (await server.call('readlink', { reference: nodes.reference(id) }, { signal })).reply
+    async readlink(id, _fields, caller) {
+      return (await server.call('readlink', { reference: nodes.reference(id) }, { caller })).reply
     },
-    async symlink(parent, { name, target }, { uid, gid, signal }) {
-      const request = { parent: nodes.reference(parent), name, target, caller: { uid, gid } }
-      return entryOf(mount, (await server.call('symlink', request, { signal })).reply)
+    async symlink(parent, { name, target }, caller) {
+      const request = { parent: nodes.reference(parent), name, target, caller: idsOf(caller) }
+      return entryOf(mount, (await server.call('symlink', request, { caller })).reply)
     },
-    async mknod(parent, { name, mode, device }, { uid, gid, signal }) {
-      const request = { parent: nodes.reference(parent), name, mode, device, caller: { uid, gid } }
-      return entryOf(mount, (await server.call('mknod', request, { signal })).reply)
+    async mknod(parent, { name, mode, device }, caller) {
+      const request = { parent: nodes.reference(parent), name, mode, device, caller: idsOf(caller) }
+      return entryOf(mount, (await server.call('mknod', request, { caller })).reply)
     },
-    async mkdir(parent, { name, mode }, { uid, gid, signal }) {
-      const request = { parent: nodes.reference(parent), name, mode, caller: { uid, gid } }
-      return entryOf(mount, (await server.call('mkdir', request, { signal })).reply)
+    async mkdir(parent, { name, mode }, caller) {
+      const request = { parent: nodes.reference(parent), name, mode, caller: idsOf(caller) }
+      return entryOf(mount, (await server.call('mkdir', request, { caller })).reply)
     },
-    async unlink(parent, { name }, { signal }) {
-      await server.call('unlink', { parent: nodes.reference(parent), name }, { signal })
+    async unlink(parent, { name }, caller) {
+      await server.call('unlink', { parent: nodes.reference(parent), name }, { caller })
     },
-    async rmdir(parent, { name }, { signal }) {
-      await server.call('rmdir', { parent: nodes.reference(parent), name }, { signal })
+    async rmdir(parent, { name }, caller) {
+      await server.call('rmdir', { parent: nodes.reference(parent), name }, { caller })
     },
-    rename: (parent, fields, { signal }) => rename(mount, parent, { ...fields, signal }),
-    rename2: (parent, fields, { signal }) => rename(mount, parent, { ...fields, signal }),
-    async link(newParent, { oldNodeId, newName }, { signal }) {
+    rename: (parent, fields, caller) => rename(mount, parent, { ...fields, caller }),
+    rename2: (parent, fields, caller) => rename(mount, parent, { ...fields, caller }),
+    async link(newParent, { oldNodeId, newName }, caller) {
       const request = {
         ...{
           reference: nodes.reference(oldNodeId),
@@ -67,35 +75,35 @@ export function nameHandlers(mount: Mount) {
           newName,
         },
       }
-      return entryOf(mount, (await server.call('link', request, { signal })).reply)
+      return entryOf(mount, (await server.call('link', request, { caller })).reply)
     },
-    async statfs(id, _fields, { signal }) {
-      return (await server.call('statfs', { reference: nodes.reference(id) }, { signal })).reply
+    async statfs(id, _fields, caller) {
+      return (await server.call('statfs', { reference: nodes.reference(id) }, { caller })).reply
     },
-    async setxattr(id, { name, value, flags }, { signal }) {
+    async setxattr(id, { name, value, flags }, caller) {
       refuseUnheeded(name)
       await server.call(
         'setxattr',
         { reference: nodes.reference(id), name, value, flags },
-        { signal },
+        { caller },
       )
     },
-    async getxattr(id, { name, sizeBytes }, { signal }) {
+    async getxattr(id, { name, sizeBytes }, caller) {
       refuseUnheeded(name)
       const request = { reference: nodes.reference(id), name }
-      return sized((await server.call('getxattr', request, { signal })).reply, sizeBytes)
+      return sized((await server.call('getxattr', request, { caller })).reply, sizeBytes)
     },
-    async listxattr(id, { sizeBytes }, { signal }) {
+    async listxattr(id, { sizeBytes }, caller) {
       const { reply: names } = await server.call(
         'listxattr',
         { reference: nodes.reference(id) },
-        { signal },
+        { caller },
       )
       return sized(withoutUnheeded(names), sizeBytes)
     },
-    async removexattr(id, { name }, { signal }) {
+    async removexattr(id, { name }, caller) {
       refuseUnheeded(name)
-      await server.call('removexattr', { reference: nodes.reference(id), name }, { signal })
+      await server.call('removexattr', { reference: nodes.reference(id), name }, { caller })
     },
   } satisfies FuseHandlers
 }
@@ -108,12 +116,12 @@ async function rename(
     readonly name: Buffer
     readonly newName: Buffer
     readonly flags: number
-    readonly signal: AbortSignal
+    readonly caller: Caller
   },
 ): Promise<void> {
-  const { name, newName, flags, signal } = wanted
+  const { name, newName, flags, caller } = wanted
   const [from, to] = [nodes.reference(parent), nodes.reference(wanted.newParent)]
-  await server.call('rename', { parent: from, name, newParent: to, newName, flags }, { signal })
+  await server.call('rename', { parent: from, name, newParent: to, newName, flags }, { caller })
 }
 
 /**

@@ -1,20 +1,25 @@
 // Writes that were taken from programs and not yet answered by the server. They are bounded in bytes; the
 // first error of a file is kept until somebody asks: flush, fsync, close. Whoever needs what the server
 // knows of a file waits until its writes are settled.
+import { errnoName, errnoNumber, FuseError } from '../fuse/errno.ts'
+import { type Caller } from '../fuse/file-system.ts'
+import { type MountState } from './mount-state.ts'
+
 interface Pending {
   count: number
-  error: unknown
   waiting: (() => void)[]
 }
 
 export class PendingWrites {
   readonly #files = new Map<number, Pending>()
   readonly #limitBytes: number
+  readonly #errors: Pick<MountState, 'failed' | 'fail'>
   #bytes = 0
   #waiting: (() => void)[] = []
 
-  constructor(limitBytes: number) {
+  constructor(limitBytes: number, errors: Pick<MountState, 'failed' | 'fail'>) {
     this.#limitBytes = limitBytes
+    this.#errors = errors
   }
 
   /** Settles when there is room for more. */
@@ -25,19 +30,21 @@ export class PendingWrites {
   }
 
   add(nodeId: number, sizeBytes: number, write: Promise<unknown>): void {
-    const file = this.#files.get(nodeId) ?? { count: 0, error: undefined, waiting: [] }
+    const file = this.#files.get(nodeId) ?? { count: 0, waiting: [] }
     this.#files.set(nodeId, file)
     file.count += 1
     this.#bytes += sizeBytes
     write
-      .catch((error: unknown) => (file.error ??= error))
+      .catch((error: unknown) => {
+        if (!this.#errors.failed.has(nodeId)) this.#errors.fail(nodeId, errnoNumber(error))
+      })
       .finally(() => {
         file.count -= 1
         this.#bytes -= sizeBytes
         wake(this.#waiting)
         if (file.count > 0) return
+        this.#files.delete(nodeId)
         wake(file.waiting)
-        if (file.error === undefined) this.#files.delete(nodeId)
       })
       .catch(() => {})
   }
@@ -45,18 +52,16 @@ export class PendingWrites {
   /** Settles when nothing of the file is pending. */
   async settled(nodeId: number): Promise<void> {
     const file = this.#files.get(nodeId)
-    if (file === undefined || file.count === 0) return
-    await new Promise<void>((resolve) => file.waiting.push(resolve))
+    if (file !== undefined) await new Promise<void>((resolve) => file.waiting.push(resolve))
   }
 
   /** As `settled`; throws the error of a write, to the first who asks. */
-  async flushed(nodeId: number): Promise<void> {
+  async flushed(nodeId: number, caller: Caller): Promise<void> {
     await this.settled(nodeId)
-    const file = this.#files.get(nodeId)
-    if (file?.error === undefined) return
-    const { error } = file
-    this.#files.delete(nodeId)
-    throw error
+    const errno = this.#errors.failed.get(nodeId)
+    if (errno === undefined) return
+    caller.onAnswered(() => this.#errors.fail(nodeId, 0))
+    throw new FuseError(errnoName(errno))
   }
 }
 

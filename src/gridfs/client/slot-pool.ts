@@ -11,19 +11,33 @@ export interface TakenSlot {
 }
 
 export class SlotPool {
+  /** By number; 0 for one that was never used. */
   readonly #sequences: number[] = []
   readonly #free: number[] = []
+  readonly #held = new Set<number>()
   readonly #waiting: ((number: number) => void)[] = []
+  #count = 0
 
-  constructor(count: number) {
-    this.open(count)
+  /** What earlier processes have used; what they were not answered is nobody else's until `retake`. */
+  constructor(
+    used: readonly {
+      readonly number: number
+      readonly sequence: number
+      readonly isUnanswered: boolean
+    }[],
+  ) {
+    for (const { number, sequence, isUnanswered } of used) {
+      this.#sequences[number] = sequence
+      if (isUnanswered) this.#held.add(number)
+    }
   }
 
   /** The server has so many. */
   open(count: number): void {
-    while (this.#sequences.length < count) {
-      this.#sequences.push(0)
-      this.#pass(this.#sequences.length - 1)
+    while (this.#count < count) {
+      const number = this.#count
+      this.#count += 1
+      if (!this.#held.has(number)) this.#pass(number)
     }
   }
 
@@ -31,12 +45,22 @@ export class SlotPool {
     const number = this.#free.pop() ?? (await this.#wait(signal))
     const sequence = (this.#sequences[number] ?? 0) + 1
     this.#sequences[number] = sequence
+    return this.#taken(number, sequence)
+  }
+
+  /** Goes on with what an earlier process has used a slot for. */
+  retake(number: number): TakenSlot {
+    return this.#taken(number, this.#sequences[number] ?? 0)
+  }
+
+  #taken(number: number, sequence: number): TakenSlot {
     let isTaken = true
     return {
       ...{ number, sequence },
       giveBack: () => {
         if (!isTaken) return
         isTaken = false
+        this.#held.delete(number)
         this.#pass(number)
       },
     }
@@ -44,6 +68,7 @@ export class SlotPool {
 
   /** To who waits longest: nobody who comes now can be before them. */
   #pass(number: number): void {
+    if (number >= this.#count) return // `open` will find it
     const next = this.#waiting.shift()
     if (next === undefined) this.#free.push(number)
     else next(number)

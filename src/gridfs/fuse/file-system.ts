@@ -14,6 +14,10 @@ export interface Caller {
   readonly signal: AbortSignal
   /** The request had been read before; perhaps it was carried out, and only the reply is missing. */
   readonly isResent: boolean
+  /** The number of the request, the same when it is resent. */
+  readonly unique: bigint
+  /** Calls back when the kernel has its answer: the request will not come again. */
+  onAnswered(callback: () => void): void
 }
 
 export type Handler<Name extends OperationName> = (
@@ -29,6 +33,8 @@ export interface FuseFileSystem {
   readonly handlers: FuseHandlers
   /** The kernel's count of lookups of these nodes shrinks; a node with none may be dropped. */
   forget(forgotten: readonly Forgotten[]): void
+  /** Called before each answer: what was promised must survive this process from then on. */
+  beforeAnswer?(): void
   /** Which optional behaviour of the kernel is wanted; what it does not offer is left out. */
   capabilities(offer: KernelOffer): readonly Capability[]
 }

@@ -67,10 +67,6 @@ export function readKernelOffer(body: FieldReader): KernelOffer {
     ...([body.u32(), body.u32(), body.u32(), body.u32()] as const),
   ]
   const flags2 = body.remainingBytes >= 4 ? body.u32() : 0
-  const bits = BigInt(flags) | (BigInt(flags2) << 32n)
-  const names = (Object.keys(CAPABILITIES) as Capability[]).filter(
-    (name) => ((bits >> BigInt(CAPABILITIES[name])) & 1n) === 1n,
-  )
   if (major < MAJOR || (major === MAJOR && minor < OLDEST_MINOR)) {
     throw new SiError(
       'ERR_SI_PROTOCOL',
@@ -78,12 +74,28 @@ export function readKernelOffer(body: FieldReader): KernelOffer {
       { hint: 'Use kernel 5.4 or newer' },
     )
   }
-  return { major, minor, maximumReadaheadBytes, capabilities: new Set(names) }
+  return {
+    major,
+    minor,
+    maximumReadaheadBytes,
+    capabilities: capabilitiesOf(BigInt(flags) | (BigInt(flags2) << 32n)),
+  }
+}
+
+/** The bits that are known here. */
+export function capabilitiesOf(bits: bigint): ReadonlySet<Capability> {
+  const names = Object.keys(CAPABILITIES) as Capability[]
+  return new Set(names.filter((name) => ((bits >> BigInt(CAPABILITIES[name])) & 1n) === 1n))
+}
+
+export function capabilityBits(capabilities: Iterable<Capability>): bigint {
+  let bits = 0n
+  for (const name of capabilities) bits |= 1n << BigInt(CAPABILITIES[name])
+  return bits
 }
 
 export function encodeHandshakeReply(reply: HandshakeReply): Buffer {
-  let bits = 0n
-  for (const name of reply.capabilities) bits |= 1n << BigInt(CAPABILITIES[name])
+  const bits = capabilityBits(reply.capabilities)
   const into = Buffer.alloc(REPLY_BYTES)
   into.writeUInt32LE(MAJOR, 0)
   into.writeUInt32LE(reply.minor, 4)

@@ -2,17 +2,18 @@
 // requests end at once and never ask for their signal, so it is made when somebody looks.
 import { SiError } from '../../core/core.ts'
 import { type Caller } from './file-system.ts'
-import { type RequestHeader } from './request.ts'
+import { withoutResent, type RequestHeader } from './request.ts'
 
 export class InFlight {
   readonly #calls = new Map<bigint, Call>()
 
-  begin(header: RequestHeader): Caller {
+  begin(header: RequestHeader): Call {
     const call = new Call(header)
     this.#calls.set(header.unique, call)
     return call
   }
 
+  /** No interrupt finds it any more; `answered` follows. */
   end(unique: bigint): void {
     this.#calls.delete(unique)
   }
@@ -29,18 +30,29 @@ export class InFlight {
   }
 }
 
-class Call implements Caller {
+export class Call implements Caller {
   readonly uid: number
   readonly gid: number
   readonly pid: number
   readonly isResent: boolean
+  readonly unique: bigint
+  readonly #onAnswered: (() => void)[] = []
   #controller: AbortController | undefined
 
-  constructor({ uid, gid, pid, isResent }: RequestHeader) {
+  constructor({ uid, gid, pid, isResent, unique }: RequestHeader) {
     this.uid = uid
     this.gid = gid
     this.pid = pid
     this.isResent = isResent
+    this.unique = withoutResent(unique)
+  }
+
+  onAnswered(callback: () => void): void {
+    this.#onAnswered.push(callback)
+  }
+
+  answered(): void {
+    for (const callback of this.#onAnswered) callback()
   }
 
   get signal(): AbortSignal {

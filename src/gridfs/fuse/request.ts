@@ -97,6 +97,11 @@ function readHeader(reader: FieldReader): RequestHeader {
   return { opcode, unique, isResent: (unique & RESENT) !== 0n, nodeId, uid, gid, pid }
 }
 
+/** The number by which the kernel knows a request, however often it was sent. */
+export function withoutResent(unique: bigint): bigint {
+  return unique & ~RESENT
+}
+
 /** The fields of an operation's request. */
 export function decodeFields<Name extends OperationName>(
   name: Name,

@@ -37,6 +37,8 @@ export interface FuseSessionOptions {
   readonly onFault?: (error: unknown, operation: OperationName) => void
   /** What an earlier session on the same descriptor agreed on: the kernel does not ask twice. */
   readonly agreed?: KernelOffer
+  /** What was read from the descriptor already (see takeResent). */
+  readonly requests?: readonly Buffer[]
 }
 
 export interface FuseSession {
@@ -54,6 +56,7 @@ const DEFAULT_POOL_THREADS = 4
 export const MAXIMUM_WRITE_BYTES = 2 ** 20
 /** A write's header and whatever names come with a request. */
 const REQUEST_ROOM_BYTES = 64 * 2 ** 10
+export const REQUEST_BYTES = MAXIMUM_WRITE_BYTES + REQUEST_ROOM_BYTES
 /** Requests that are smaller are copied out of the reading buffer, which is then read into again. */
 const COPIED_BELOW_BYTES = 16 * 2 ** 10
 /** Replies with more data are written on another thread: the kernel copies while it is called. */
@@ -86,6 +89,7 @@ class Session implements FuseSession {
     this.ready = this.#offer.promise
     this.ready.catch(() => {}) // `ended` tells of it as well
     if (options.agreed !== undefined) this.#offer.resolve(options.agreed)
+    for (const request of options.requests ?? []) void this.#serve(decodeRequest(request))
     const polled = options.readers === undefined ? this.#poll() : undefined
     this.ended = (polled ?? this.#readByThreads()).then(() => {
       this.#inFlight.abortAll()
@@ -184,17 +188,19 @@ class Session implements FuseSession {
     if (handler === undefined) {
       return this.#answer(encodeFailure(header.unique, constants.errno.ENOSYS))
     }
-    const caller = this.#inFlight.begin(header)
+    const call = this.#inFlight.begin(header)
     let reply: readonly Uint8Array[]
     try {
-      const result = await handler(header.nodeId, decodeFields(name, body) as never, caller)
+      const result = await handler(header.nodeId, decodeFields(name, body) as never, call)
       reply = encodeReply(name, header.unique, result)
     } catch (error) {
       if (errnoOf(error) === undefined) this.#options.onFault?.(error, name)
       reply = encodeFailure(header.unique, errnoNumber(error))
     }
     this.#inFlight.end(header.unique)
+    this.#fileSystem.beforeAnswer?.()
     await this.#answer(reply)
+    call.answered()
   }
 
   async #agree(header: RequestHeader, offer: KernelOffer): Promise<void> {
@@ -231,7 +237,7 @@ function defaultReaders(): number {
 }
 
 function newBuffer(): Buffer {
-  return Buffer.allocUnsafeSlow(MAXIMUM_WRITE_BYTES + REQUEST_ROOM_BYTES)
+  return Buffer.allocUnsafeSlow(REQUEST_BYTES)
 }
 
 /** Unmounted (ENODEV), or the connection was aborted. */

@@ -98,6 +98,7 @@ export class ServerSession {
 
   /** Carries out a request and answers it; settles when the answer has left. Throws ERR_SI_PROTOCOL for what no honest client sends. */
   async request(frame: Frame): Promise<void> {
+    const send = this.#send
     const { name, request } = decodeRequest(frame)
     const dataBytes = dataBytesOf(frame)
     const carryOut = (before?: Intent) => this.#carryOut(name, request, { frame, before })
@@ -109,7 +110,10 @@ export class ServerSession {
           intent: () => this.#intent(name, request),
         })
       : await inTurn(carryOut)
-    if (answer.length > 0) await this.#send?.(withFrameId(answer, frame.id))
+    // On another connection the client asks again; there the id may be that of something else.
+    if (send !== undefined && send === this.#send && answer.length > 0) {
+      await send(withFrameId(answer, frame.id))
+    }
   }
 
   /** Nothing for what may be done twice, or cannot be done anyway. */
@@ -153,7 +157,7 @@ export class ServerSession {
       }
       return encodeFailure(frame.id, errnoNumber(error))
     } finally {
-      this.#running.delete(frame.id)
+      if (this.#running.get(frame.id) === controller) this.#running.delete(frame.id)
     }
   }
 

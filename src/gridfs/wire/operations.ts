@@ -26,7 +26,7 @@ const MAXIMUM_NAMES = 4096
 const MAXIMUM_OPEN = 65_536
 
 /** An object of the export, as the server named it; means nothing to anybody else. */
-const reference = bytes(160)
+export const reference = bytes(160)
 const name = bytes(MAXIMUM_NAME_BYTES)
 const sessionId = bytes(16)
 /** An open file, numbered by the client. */
@@ -74,7 +74,7 @@ const lock = struct({
   pid: u32,
 })
 
-const entry = struct({
+export const entry = struct({
   name,
   inode: i64,
   /** As in stat(2), without permissions. */

@@ -5,7 +5,8 @@ import { SlotPool } from '../../../src/gridfs/client/slot-pool.ts'
 
 describe('SlotPool.take()', () => {
   test('gives slots in the order in which they were asked for', async () => {
-    const pool = new SlotPool(1)
+    const pool = new SlotPool([])
+    pool.open(1)
     const first = await pool.take(undefined)
     const order: string[] = []
     const second = pool.take(undefined).then((slot) => {
@@ -21,7 +22,8 @@ describe('SlotPool.take()', () => {
   })
 
   test('counts the uses of a slot, and gives back once', async () => {
-    const pool = new SlotPool(1)
+    const pool = new SlotPool([])
+    pool.open(1)
     const first = await pool.take(undefined)
     first.giveBack()
     first.giveBack()
