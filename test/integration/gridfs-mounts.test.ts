@@ -71,6 +71,18 @@ describe('two mounts of a grid file system', { skip }, () => {
     })
   })
 
+  test('open together what neither of them has seen, and one of them makes it', async () => {
+    await withScope(async (scope) => {
+      const { a, b } = await twoMounts(scope)
+      for (let round = 0; round < 20; round += 1) {
+        const open = ({ agent, folder }: TwoMounts['a']) =>
+          agent.number('open', join(folder, `file ${round}`), O.CREAT | O.WRONLY, 0o644)
+        const [inA, inB] = await Promise.all([open(a), open(b)])
+        await Promise.all([a.agent.call('close', inA), b.agent.call('close', inB)])
+      }
+    })
+  })
+
   test('keep each other out of what they lock', async () => {
     await withScope(async (scope) => {
       const { a, b } = await twoMounts(scope)

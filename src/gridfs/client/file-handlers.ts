@@ -1,5 +1,6 @@
 // Operations on open files. Reads and opens are calls of the server; writes are answered at once and sent
 // behind (see pending-writes).
+import { errnoOf } from '../../core/core.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { type Caller, type FuseHandlers } from '../fuse/file-system.ts'
 import { type Mount } from './mount-context.ts'
@@ -10,6 +11,9 @@ import { seenIn } from './node-table.ts'
 const SEEK_DATA = 3
 const O_APPEND = 0o2000
 const O_TRUNC = 0o1000
+const O_EXCL = 0o200
+/** Somebody else has just made the file: with this error the kernel looks again, and opens what it finds. */
+const LOOK_AGAIN = 'ESTALE'
 
 export function fileHandlers(mount: Mount) {
   const { nodes, server, state, writes } = mount
@@ -41,7 +45,11 @@ export function fileHandlers(mount: Mount) {
       const request = {
         ...{ parent: nodes.reference(parent), name, handle, flags, mode, caller: idsOf(caller) },
       }
-      const { reply } = await server.call('create', request, { caller })
+      const { reply } = await server.call('create', request, { caller }).catch((error: unknown) => {
+        throw errnoOf(error) === 'EEXIST' && (flags & O_EXCL) === 0
+          ? new FuseError(LOOK_AGAIN)
+          : error
+      })
       const entry = entryOf(mount, reply)
       state.opened(handle, entry.nodeId, flags)
       return { entry, opened: { handle } }
