@@ -1,11 +1,14 @@
 // Calls on files that Node lacks, for whoever serves files to others: extended attributes and times through
 // a path of /proc/self/fd, holes, allocation, renaming with flags, ranges copied inside of the kernel.
 // Synchronous, with errors as Node's own. See man 2 of each call.
+import { constants } from 'node:os'
+import koffi from 'koffi'
 import { toTimespec } from '../core/core.ts'
 import { check, lastError, libc, terminated, type SystemPath } from './libc.ts'
 import { mknod } from './syscalls.ts'
 
 const c = {
+  open: libc.func('int open(const uint8_t *, int, uint32_t)'),
   setxattr: libc.func(
     'int setxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)',
   ),
@@ -38,6 +41,17 @@ const SEEK_DATA = 3
 const SEEK_HOLE = 4
 /** The largest value and the longest list of names that Linux has. */
 const XATTR_MAXIMUM_BYTES = 65_536
+
+/**
+ * As open(2) without making a file; undefined when there is none. Asking so is as cheap as finding one: an error of
+ * Node's costs ten times the call.
+ */
+export function openIfThere(path: SystemPath, flags: number): number | undefined {
+  const fd = c.open(terminated(path), flags, 0) as number
+  if (fd >= 0) return fd
+  if (koffi.errno() === constants.errno.ENOENT) return undefined
+  throw lastError('open', path)
+}
 
 export function setxattr(path: SystemPath, name: SystemPath, value: Uint8Array, flags: number) {
   const result = c.setxattr(terminated(path), terminated(name), value, value.length, flags)
@@ -137,6 +151,22 @@ export function mknodEncoded(path: SystemPath, mode: number, device: number): vo
 
 export function fallocate(fd: number, mode: number, offset: number, lengthBytes: number): void {
   check('fallocate', c.fallocate(fd, mode, offset, lengthBytes) as number)
+}
+
+/** On a thread of its own: zeroing gigabytes takes seconds. */
+export async function fallocateAsync(
+  fd: number,
+  mode: number,
+  range: { readonly offset: number; readonly lengthBytes: number },
+): Promise<void> {
+  const { offset, lengthBytes } = range
+  await new Promise<void>((resolve, reject) => {
+    c.fallocate.async(fd, mode, offset, lengthBytes, (error: unknown, result: number) => {
+      if (error !== null) reject(error as Error)
+      else if (result === 0) resolve()
+      else reject(lastError('fallocate')) // koffi brings the errno of the thread along
+    })
+  })
 }
 
 /** Where data or a hole begins at or behind an offset; ENXIO when there is none. */

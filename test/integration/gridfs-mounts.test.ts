@@ -100,6 +100,20 @@ describe('two mounts of a grid file system', { skip }, () => {
     })
   })
 
+  test('refuse offsets that the wire does not carry, and go on', async () => {
+    await withScope(async (scope) => {
+      const { a } = await twoMounts(scope)
+      const fd = await a.agent.number('open', join(a.folder, 'file'), O.CREAT | O.RDWR, 0o644)
+      const moreThanSlots = 100
+      for (let call = 0; call < moreThanSlots; call += 1) {
+        await fails('EFBIG', a.agent.call('fallocate', fd, 0, 2 ** 60, 1))
+      }
+      await a.agent.call('pwrite', fd, 'content', 0)
+      await equal(a.agent.call('pread', fd, 7, 0), 'content')
+      await a.agent.call('close', fd)
+    })
+  })
+
   test('use a file that the other has removed, also after the server was killed', async () => {
     await withScope(async (scope) => {
       const { site, a, b } = await twoMounts(scope)

@@ -30,6 +30,7 @@ import {
   type WireReplyOf,
   type WireRequestOf,
 } from '../wire/operations.ts'
+import { answerOf, encodedOrGivenBack } from './call-frames.ts'
 import { SessionSlots, type UsedSlot } from './session-slots.ts'
 import { type Answer, type CallOptions, type Volume, type VolumeOptions } from './volume.ts'
 
@@ -133,8 +134,7 @@ export class GridConnection implements Volume {
   ): Promise<Answer<Name>> {
     const { data, signal, slot } = how
     const id = slot?.id ?? this.#nextId()
-    const order = { id, slot: slot?.number ?? NO_SLOT, sequence: slot?.sequence ?? 0, data }
-    const encoded = encodeRequest(name, request, order)
+    const encoded = encodedOrGivenBack(name, request, { id, data, slot })
     slot?.sent(id, encoded)
     return this.#sendFrame(name, encoded, { id, signal, slot })
   }
@@ -160,9 +160,12 @@ export class GridConnection implements Volume {
         ...{ name, encoded },
         settle(frame) {
           settled()
-          if (frame.kind === wireKinds.failure) {
-            reject(new FuseError(errnoName(frame.code), `${name}: ${errnoName(frame.code)}`))
-          } else resolve({ reply: decodeReply(name, frame), data: frame.data })
+          try {
+            resolve(answerOf(name, frame))
+          } catch (error) {
+            reject(error as Error)
+            if (errnoOf(error) === undefined) throw error // not what an honest server says
+          }
         },
         fail(error) {
           settled()

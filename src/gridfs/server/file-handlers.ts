@@ -2,7 +2,7 @@
 // rest answers from what the kernel has in memory.
 import { closeSync, constants, fsync, fdatasync, openSync, read, readSync, write } from 'node:fs'
 import { promisify } from 'node:util'
-import { copyRange, fallocate, isCached, readNames, seekTo } from '../../host/host.ts'
+import { copyRange, fallocateAsync, isCached, readNames, seekTo } from '../../host/host.ts'
 import { MAXIMUM_DATA_BYTES, type WireReplyOf, type WireRequestOf } from '../wire/operations.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { type Data, type ServerContext, type ServerHandlers } from './context.ts'
@@ -120,8 +120,8 @@ export const fileHandlers = {
     await files.use(handle, ({ fd }) => (isDataOnly ? fdatasyncAsync : fsyncAsync)(fd))
     return { verifier }
   },
-  fallocate({ files }, { handle, offset, lengthBytes, mode }) {
-    fallocate(files.get(handle).fd, mode, offset, lengthBytes)
+  async fallocate({ files }, { handle, offset, lengthBytes, mode }) {
+    await files.use(handle, ({ fd }) => fallocateAsync(fd, mode, { offset, lengthBytes }))
     return {}
   },
   seek: ({ files }, { handle, offset, what }) => ({

@@ -3,8 +3,8 @@
 // one up. Invariant: what is opened by a reference was found by a lookup below the export's root.
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, type BigIntStats } from 'node:fs'
-import { asBuffer, errnoOf } from '../../core/core.ts'
-import { fileHandleOf, linkDescriptor, openFileHandle } from '../../host/host.ts'
+import { asBuffer } from '../../core/core.ts'
+import { fileHandleOf, linkDescriptor, openFileHandle, openIfThere } from '../../host/host.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { type Found, type WireAttributes } from '../wire/operations.ts'
 
@@ -81,26 +81,28 @@ export class ObjectTable {
 
   /** What a name leads to. Throws ENOENT …, EXDEV for another file system mounted there. */
   find(parent: Uint8Array, name: Uint8Array): Found {
-    return this.#adopt(openSync(this.pathOf(parent, name), LOOKED_AT))
+    const found = this.findIfThere(parent, name)
+    if (found === undefined) throw new FuseError('ENOENT')
+    return found
   }
 
   /** As `find`; undefined for ENOENT. */
   findIfThere(parent: Uint8Array, name: Uint8Array): Found | undefined {
-    return unlessAbsent(() => this.find(parent, name))
+    const fd = openIfThere(this.pathOf(parent, name), LOOKED_AT)
+    return fd === undefined ? undefined : this.#adopt(fd)
   }
 
   /** What a name in an open folder leads to, when it is still there and in this file system. */
   look(folderFd: number, name: Buffer): Found | undefined {
     const path = Buffer.concat([Buffer.from(`/proc/self/fd/${folderFd}/`), name])
-    return unlessAbsent(() => {
-      const fd = openSync(path, LOOKED_AT)
-      try {
-        const status = fstatSync(fd, { bigint: true })
-        return status.dev === this.#device ? this.foundBy(fd, status) : undefined
-      } finally {
-        closeSync(fd)
-      }
-    })
+    const fd = openIfThere(path, LOOKED_AT)
+    if (fd === undefined) return undefined
+    try {
+      const status = fstatSync(fd, { bigint: true })
+      return status.dev === this.#device ? this.foundBy(fd, status) : undefined
+    } finally {
+      closeSync(fd)
+    }
   }
 
   /** An object of the export by its path here. */
@@ -165,15 +167,6 @@ export class ObjectTable {
     const hmac = createHmac('sha256', this.#key).update(`${this.#options.name}\0`)
     const seal = hmac.update(handle).digest()
     return seal.subarray(0, SEAL_BYTES)
-  }
-}
-
-function unlessAbsent<T>(find: () => T): T | undefined {
-  try {
-    return find()
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
   }
 }
 

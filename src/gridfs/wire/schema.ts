@@ -1,6 +1,7 @@
 // Values on the wire, described once: a codec writes and reads the same bytes. Little endian; lengths are
 // bounded where they are declared, so that no peer makes the other take memory. Pure. PROTOCOL.md §3.
 import { type SiError } from '../../core/core.ts'
+import { FuseError } from '../fuse/errno.ts'
 import { FieldReader, malformed } from '../field-reader.ts'
 
 export interface Codec<Value> {
@@ -91,9 +92,10 @@ export const i64: Codec<bigint> = {
   read: (from) => from.i64(),
 }
 
-/** A whole number from 0 to 2^53 - 1: offsets, sizes, counts. */
+/** A whole number from 0 to 2^53 - 1: offsets, sizes, counts. More is more than any file has: EFBIG. */
 export const whole: Codec<number> = {
   write(into, value) {
+    if (value > Number.MAX_SAFE_INTEGER) throw new FuseError('EFBIG')
     into.u32(value % 2 ** 32)
     into.u32(Math.floor(value / 2 ** 32))
   },
