@@ -1,7 +1,7 @@
 // Exit statuses. The table is complete by type: a new error code does not compile without one.
 import { SiError, type ErrorCode } from '../core/core.ts'
 
-const ALL = [0, 1, 2, 3, 10, 11, 12, 13, 14, 130] as const
+const ALL = [0, 1, 2, 3, 10, 11, 12, 13, 14, 126, 127, 130] as const
 
 export type ExitCode = (typeof ALL)[number]
 
@@ -19,6 +19,10 @@ export const EXIT_INTEGRITY: ExitCode = 12
 /** Nobody who is believed vouches for it. */
 export const EXIT_UNTRUSTED: ExitCode = 13
 
+/** Of a command that was to be run: as a shell has them. */
+export const EXIT_NOT_RUNNABLE: ExitCode = 126
+export const EXIT_NOT_FOUND: ExitCode = 127
+
 const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
   ERR_SI_USAGE: 2,
   ERR_SI_INTERNAL: 1,
@@ -31,6 +35,7 @@ const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
   ERR_SI_PROGRAM_MISSING: 1,
   ERR_SI_PROGRAM_FAILED: 1,
   ERR_SI_SYSTEM_CALL: 1,
+  ERR_SI_THROTTLE: 1,
   ERR_SI_GOLDEN_CLIENT: 1,
   ERR_SI_CAPTURE: 1,
   ERR_SI_TAR_FORMAT: 1,
@@ -79,6 +84,8 @@ export function exitCodeHelp(codes: readonly ExitCode[]): string {
     12: 'the data is not what it should be',
     13: 'not trusted',
     14: 'the target is not suitable',
+    126: 'the command cannot be run',
+    127: 'the command is not there',
     130: 'interrupted',
   }
   return [

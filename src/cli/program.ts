@@ -11,6 +11,7 @@ import { createExportimageCommand } from './exportimage.ts'
 import { createGetimageCommand } from './getimage.ts'
 import { createImportimageCommand } from './importimage.ts'
 import { createGridfsCommand } from './gridfs.ts'
+import { createIothrottleCommand } from './iothrottle.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
 import { createMkautoinstallCommand } from './mkautoinstall.ts'
@@ -68,6 +69,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createImportimageCommand(io, outcome),
     createRmimageCommand(io),
     createGridfsCommand(io, outcome),
+    createIothrottleCommand(io, outcome),
     createCaCommand(io),
     createClusterCommand(io, outcome),
     createNetbootCommand(io),
