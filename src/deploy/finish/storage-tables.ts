@@ -20,6 +20,10 @@ export async function writeStorageTables(
   const fstab = (await tree.read('etc/fstab')) ?? ''
   const dispensable = findDispensable(storage)
   await tree.write('etc/fstab', formatFstab(fstab, { fileSystems, dispensable, exists }))
+  for (const { mountPoint } of fileSystems) {
+    // A kept partition was not mounted, and the image need not have its mount point.
+    if (mountPoint !== null) await tree.makeDirectory(mountPoint.slice(1))
+  }
   await writeCrypttab(tree, encrypted)
   await tree.remove(LVM_DEVICES)
   const mdadm = tree.isDirectory('etc/mdadm') ? 'etc/mdadm/mdadm.conf' : 'etc/mdadm.conf'

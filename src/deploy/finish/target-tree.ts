@@ -19,6 +19,8 @@ export interface TargetTree {
    * attributes unless `mode` is given, and is left alone when it holds that text already.
    */
   write(path: string, text: string, options?: { readonly mode?: number }): Promise<void>
+  /** Makes a folder, and those that are missing above it, where nothing is. */
+  makeDirectory(path: string): Promise<void>
   /** A file, or the symlink itself; nothing when there is none. */
   remove(path: string): Promise<void>
   /** Names in a folder, sorted; none when there is no such folder. */
@@ -48,6 +50,10 @@ export function openTargetTree(root: string): TargetTree {
         await file.writeFile(text)
       }
       if (mode !== undefined) await chmod(where, mode)
+    },
+    async makeDirectory(path) {
+      const where = locate(path)
+      if (statusOf(where) === undefined) await mkdir(where, { recursive: true })
     },
     async remove(path) {
       const name = path.split('/').at(-1) ?? ''
