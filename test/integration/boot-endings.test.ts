@@ -96,10 +96,15 @@ async function withLateReport(scope: Scope, site: BootSite): Promise<void> {
   const other = ['--peer-port', '6882', '--nodes', join(scope.directory, 'other-nodes')]
   const gives = await site.startServer(8081, ...other)
   const torrent = `${site.url.replace('8080', '8081')}/images/data/img.torrent`
-  const parameters = `si.torrent=${torrent} si.break=install`
+  const parameters = `si.torrent=${torrent} si.break=time,configuration,install,finish`
   const machine = await site.boot('late', { disks: [await disk(scope, 'late')], parameters })
   const see = (pattern: RegExp) => machine.console.waitFor(pattern, STEP_DEADLINE_MS)
-  await see(/a shell \(si\.break=install\)[^]*# /)
+  const shellBefore = (step: string) => see(new RegExp(`a shell \\(si\\.break=${step}\\)[^]*# `))
+  for (const step of ['time', 'configuration']) {
+    await shellBefore(step)
+    await machine.type('exit\n')
+  }
+  await shellBefore('install')
   await knows.stop()
   await machine.type('exit\n')
   await see(/data\/\S+ is installed, in /)
@@ -107,6 +112,9 @@ async function withLateReport(scope: Scope, site: BootSite): Promise<void> {
   assert.doesNotMatch(await machine.console.text(), /si: kexec$/m, 'it waits for the server')
   await gives.stop()
   await site.startServer()
+  await shellBefore('finish')
+  assert.doesNotMatch(await machine.console.text(), /si: kexec$/m, 'it waits for its person')
+  await machine.type('exit\n')
   await see(/si: kexec$/m)
   await see(/Command line: root=\/dev\/nvme0n1p1 .*lab=installed/)
   await see(/the disk has started: hello/)
