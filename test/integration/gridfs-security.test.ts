@@ -2,7 +2,8 @@
 // log that names the reason.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { symlink, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { describe, test } from 'node:test'
@@ -33,6 +34,8 @@ function refused(port: number, options: ConnectionOptions): Promise<string> {
     socket.resume()
   })
 }
+
+const RENAME_EXCHANGE = 2
 
 const strangers: Readonly<
   Record<string, { readonly says: RegExp; readonly options: (tls: TlsSite) => Promise<object> }>
@@ -107,6 +110,64 @@ describe('a server of the grid file system', () => {
       await site.tls.authority.revoke('gridfs-client/revoked', options)
       const isSaid = () => Promise.resolve(site.notes.some((note) => /revoked/.test(note)))
       await waitFor('the end', isSaid, { deadlineMs: LAB_WAIT_MS, signal: scope.signal })
+    })
+  })
+
+  test('lets nobody resume a session without showing a certificate', async () => {
+    await withScope(async (scope) => {
+      const site = await startGridLab(scope)
+      const socket = await site.rawClient()
+      const taken = once(socket, 'session', { signal: AbortSignal.timeout(LAB_WAIT_MS) })
+      socket.resume()
+      const [session] = (await taken) as [Buffer]
+      socket.destroy()
+      const options = await material(site.tls, 'gridfs-client', 'again')
+      const again = connect({
+        ...{ host: '127.0.0.1', port: site.port, rejectUnauthorized: false, ...options },
+        ...{ ALPNProtocols: [PROTOCOL_NAME], session },
+      })
+      await once(again, 'secureConnect')
+      assert.equal(again.isSessionReused(), false)
+      again.destroy()
+    })
+  })
+
+  test('leads nobody out of the export who walks through a folder that turns into a link', async () => {
+    await withScope(async (scope) => {
+      const site = await startGridLab(scope)
+      const outside = join(scope.directory, 'outside')
+      await mkdir(outside)
+      await writeFile(join(outside, 'secret'), 'secret')
+      await mkdir(join(site.directory, 'folder'))
+      await symlink(outside, join(site.directory, 'link'))
+      const connection = await site.connect()
+      const other = await site.connect('other')
+      const { root } = await connection.ready
+      const at = { parent: root.reference, newParent: root.reference, flags: RENAME_EXCHANGE }
+      const [name, newName] = [Buffer.from('folder'), Buffer.from('link')]
+      let swaps = 0
+      const swapping = (async () => {
+        for (; swaps < 300; swaps += 1) await other.call('rename', { ...at, name, newName })
+      })()
+      let walks = 0
+      while (swaps < 300) {
+        const { reply } = await connection.call('lookup', { parent: root.reference, name })
+        walks += 1
+        const calls = [
+          connection.call('lookup', { parent: reply.reference, name: Buffer.from('secret') }),
+          connection.call('mkdir', {
+            ...{ parent: reply.reference, name: Buffer.from('made'), mode: 0o755 },
+            caller: { uid: 0, gid: 0 },
+          }),
+          connection.call('unlink', { parent: reply.reference, name: Buffer.from('secret') }),
+        ]
+        for (const { status } of (await Promise.allSettled(calls)).filter((_, at) => at !== 1)) {
+          assert.equal(status, 'rejected')
+        }
+      }
+      await swapping
+      assert.ok(walks > 10)
+      assert.deepEqual(await readdir(outside), ['secret'])
     })
   })
 

@@ -4,14 +4,7 @@
 // server was away for longer than `softMs`.
 import { randomBytes } from 'node:crypto'
 import { connect, type TLSSocket } from 'node:tls'
-import {
-  abortedError,
-  errnoOf,
-  isSiError,
-  messageOf,
-  SiError,
-  throwIfAborted,
-} from '../../core/core.ts'
+import { abortedError, errnoOf, messageOf, SiError, throwIfAborted } from '../../core/core.ts'
 import { chainOf } from '../../pki/pki.ts'
 import { errnoName, FuseError } from '../fuse/errno.ts'
 import { FrameDecoder, NO_SLOT, writeFrame, type Frame } from '../wire/frame.ts'
@@ -30,7 +23,9 @@ import {
   type WireReplyOf,
   type WireRequestOf,
 } from '../wire/operations.ts'
+import { checkAnswer } from './answer-checks.ts'
 import { answerOf, encodedOrGivenBack } from './call-frames.ts'
+import { isRefusal, refusal } from './refusal.ts'
 import { SessionSlots, type UsedSlot } from './session-slots.ts'
 import { type Answer, type CallOptions, type Volume, type VolumeOptions } from './volume.ts'
 
@@ -91,7 +86,9 @@ export class GridConnection implements Volume {
     const { data = [], caller, onKept, signal = caller?.signal } = options
     if (!operationOf(name).isOnce) {
       throwIfAborted(signal)
-      return this.#send(name, request, { data, signal, slot: undefined })
+      const answer = await this.#send(name, request, { data, signal, slot: undefined })
+      checkAnswer(name, request, answer)
+      return answer
     }
     const isAhead = onKept !== undefined
     const owed = isAhead && caller?.isResent === true ? this.#owed.get(caller.unique) : undefined
@@ -107,6 +104,7 @@ export class GridConnection implements Volume {
     }
     const answer = this.#send(name, request, { data, signal: isAhead ? undefined : signal, slot })
     onKept?.()
+    if (name === 'copy') checkAnswer(name, request, await answer)
     return answer
   }
 
@@ -332,18 +330,4 @@ export class GridConnection implements Volume {
   #failAll(error: Error): void {
     for (const call of [...this.#calls.values()]) call.fail(error)
   }
-}
-
-/** One of both certificates is not believed: trying again changes nothing. */
-function isRefusal(error: Error | undefined): error is Error {
-  return isSiError(error) || (errnoOf(error)?.startsWith('ERR_SSL_') ?? false)
-}
-
-function refusal(place: string, error: Error): SiError {
-  return isSiError(error)
-    ? new SiError('ERR_SI_UNTRUSTED', `Cannot trust ${place}: ${error.message}`, { cause: error })
-    : new SiError('ERR_SI_UNTRUSTED', `${place} does not let us in: ${error.message}`, {
-        hint: 'Its log names the reason: compare our certificate, its role and dates',
-        cause: error,
-      })
 }
