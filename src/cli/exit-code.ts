@@ -1,7 +1,7 @@
 // Exit statuses. The table is complete by type: a new error code does not compile without one.
 import { SiError, type ErrorCode } from '../core/core.ts'
 
-const ALL = [0, 1, 2, 3, 10, 11, 12, 13, 14, 126, 127, 130] as const
+const ALL = [0, 1, 2, 3, 10, 11, 12, 13, 14, 32, 126, 127, 130] as const
 
 export type ExitCode = (typeof ALL)[number]
 
@@ -84,6 +84,7 @@ export function exitCodeHelp(codes: readonly ExitCode[]): string {
     12: 'the data is not what it should be',
     13: 'not trusted',
     14: 'the target is not suitable',
+    32: 'not mounted, as mount(8) has it',
     126: 'the command cannot be run',
     127: 'the command is not there',
     130: 'interrupted',

@@ -8,6 +8,7 @@ import { createCommandLog } from './command-log.ts'
 import { createCommand, type Outcome } from './command.ts'
 import { isExitCode } from './exit-code.ts'
 import type { Io } from './io.ts'
+import { parseKernelOptions } from './mount-options.ts'
 import { credentialsFrom, credentialOptions, type CredentialFlags } from './tls-arguments.ts'
 import { authorityOptions, pkiOption, withOptions } from './trust-arguments.ts'
 
@@ -18,6 +19,7 @@ interface MountFlags extends CredentialFlags {
   /** null, in JSON, for Infinity. */
   readonly soft: number | null
   readonly cache: number
+  readonly options: string
   readonly json?: true
 }
 
@@ -54,6 +56,12 @@ export function createMount(io: Io, outcome: Outcome): Command {
         .env('SI_GRIDFS_CACHE')
         .argParser(argument(parseSeconds))
         .default(1, '1; the server tells of changes by other mounts at once'),
+    )
+    .option(
+      '--options <list>',
+      'what the kernel is told, such as ro,nodev',
+      argument(parseKernelOptions),
+      '',
     )
     .addOption(jsonOption())
   const options = [pkiOption(), ...authorityOptions(), ...credentialOptions('gridfs-client')]
@@ -100,6 +108,7 @@ async function runWorker(order: MountOrder, io: Io): Promise<void> {
     await supervised.begun
     const mount = await gridfs.mountGrid({
       ...{ source, directory, credentials, onNote, fds: gridfs.WORKER_FDS },
+      options: flags.options.split(',').filter((one) => one !== ''),
       softMs: (flags.soft ?? Infinity) * 1000,
       ...{ validMs: flags.cache * 1000, signal: supervised.signal },
     })

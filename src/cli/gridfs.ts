@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { createCommand, type Outcome } from './command.ts'
 import { createMount, createMountWorker, GRID_PORT } from './gridfs-mount.ts'
+import { createMountHelper } from './gridfs-mount-helper.ts'
 import { createGridfsServe } from './gridfs-serve.ts'
 import type { Io } from './io.ts'
 
@@ -19,4 +20,5 @@ export function createGridfsCommand(io: Io, outcome: Outcome): Command {
     .addCommand(createGridfsServe(io, GRID_PORT))
     .addCommand(createMount(io, outcome))
     .addCommand(createMountWorker(io), { hidden: true })
+    .addCommand(createMountHelper(io, outcome), { hidden: true })
 }

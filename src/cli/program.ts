@@ -11,6 +11,7 @@ import { createExportimageCommand } from './exportimage.ts'
 import { createGetimageCommand } from './getimage.ts'
 import { createImportimageCommand } from './importimage.ts'
 import { createGridfsCommand } from './gridfs.ts'
+import { MOUNT_HELPER } from './gridfs-mount-helper.ts'
 import { createIothrottleCommand } from './iothrottle.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
@@ -98,5 +99,6 @@ function createProgram(io: Io, outcome: Outcome): Command {
 function shownName(command: Command): string {
   const { parent } = command
   if (parent === null) return 'si'
+  if (command.name() === MOUNT_HELPER) return 'mount.gridfs'
   return parent.parent === null ? `si-${command.name()}` : `${shownName(parent)} ${command.name()}`
 }

@@ -17,6 +17,8 @@ export interface GridSite {
   restart(): Promise<void>
   /** Mounts the export, in a network on the host of this name; the folder. */
   mount(name: string): Promise<string>
+  /** What somebody needs to mount it: the source, and flags with a certificate made for the name. */
+  client(name: string): Promise<{ readonly source: string; readonly flags: readonly string[] }>
   /** The process that keeps a mount. */
   supervisor(name: string): LabProgram
   /** The id of the process that serves a mount now, once there is one. */
@@ -68,7 +70,12 @@ export async function createGridSite(
     return found
   }
   const { port } = JSON.parse(server.line) as { port: number }
+  const client: GridSite['client'] = async (name) => ({
+    source: `${address}:${port}:/data`,
+    flags: identity(await tls.issue('gridfs-client', name)),
+  })
   return {
+    client,
     directory,
     server: () => server.program,
     async restart() {
@@ -78,8 +85,8 @@ export async function createGridSite(
       const folder = join(scope.directory, name)
       await mkdir(folder)
       scope.defer(folder, () => run('umount', ['-l', folder], { okExitCodes: [0, 32] }))
-      const files = identity(await tls.issue('gridfs-client', name))
-      const args = [`${address}:${port}:/data`, folder, ...files]
+      const { source, flags } = await client(name)
+      const args = [source, folder, ...flags]
       const { program } = await start(name, 'mount', args, /"mounted/)
       supervisors.set(name, program)
       return folder

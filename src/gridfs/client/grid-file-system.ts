@@ -28,7 +28,7 @@ export interface GridFileSystemOptions
 
 export interface GridFileSystem extends FuseFileSystem {
   /** Settles when the server has let us in. */
-  readonly ready: Promise<unknown>
+  readonly ready: Volume['ready']
   /** As `Volume.setPatience`. */
   setPatience(isPatient: boolean): void
   close(): void
@@ -75,7 +75,10 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
       ...(['abortError', 'maximumPages', 'initExtended', 'posixLocks', 'flockLocks'] as const),
       ...(['expireOnly', 'resend', 'explicitInvalidateData'] as const),
     ],
-    ready: server.ready.then(({ root }) => nodes.adopt(root)),
+    ready: server.ready.then((hello) => {
+      nodes.adopt(hello.root)
+      return hello
+    }),
     setPatience: (isPatient) => server.setPatience(isPatient),
     close: () => server.close(),
   }

@@ -26,6 +26,8 @@ export interface GridMountOptions extends Omit<
 > {
   readonly source: VolumeSource
   readonly directory: string
+  /** Said to the kernel when it is mounted: ro, nodev … */
+  readonly options: readonly string[]
   /** Descriptors that the processes of a mount share: /dev/fuse, two files, the mount's guard. */
   readonly fds: Readonly<Record<'device' | 'state' | 'slots' | 'guard', number>>
   /** Unmounts. */
@@ -69,8 +71,9 @@ export async function mountGrid(options: GridMountOptions): Promise<GridMount> {
   const isFirst = state.agreed === undefined
   try {
     if (isFirst) {
-      await atFirst(fileSystem.ready, options)
-      session = await mountFirst(options, begin)
+      const { isReadOnly } = await atFirst(fileSystem.ready, options)
+      const kernelOptions = isReadOnly ? [...options.options, 'ro'] : options.options
+      session = await mountFirst({ ...options, options: kernelOptions }, begin)
       state.agree(await session.ready)
     } else {
       fileSystem.ready.catch(() => {}) // a note tells; it is tried again
@@ -90,12 +93,12 @@ export async function mountGrid(options: GridMountOptions): Promise<GridMount> {
 
 /** Takes the mount away again when something fails. */
 async function mountFirst(
-  { source, directory, fds }: GridMountOptions,
+  { source, directory, options, fds }: GridMountOptions,
   begin: () => FuseSession,
 ): Promise<FuseSession> {
   await mountFuseDevice(fds.device, {
     source: formatVolumeSource(source),
-    ...{ directory, subtype: 'gridfs', maximumReadBytes: MAXIMUM_WRITE_BYTES },
+    ...{ directory, subtype: 'gridfs', options, maximumReadBytes: MAXIMUM_WRITE_BYTES },
   })
   armMountGuard(fds.guard)
   try {
@@ -126,7 +129,7 @@ function leaveWhenAsked(
 }
 
 /** Nothing is mounted until a server has answered: a wrong name must not become a hanging folder. */
-async function atFirst(ready: Promise<unknown>, options: GridMountOptions): Promise<void> {
+async function atFirst<T>(ready: Promise<T>, options: GridMountOptions): Promise<T> {
   const late = AbortSignal.timeout(FIRST_ANSWER_MS)
   const end = AbortSignal.any([late, options.signal])
   const ended = new Promise<never>((_, reject) => {
@@ -134,7 +137,7 @@ async function atFirst(ready: Promise<unknown>, options: GridMountOptions): Prom
       reject(late.aborted ? noAnswer(options) : abortedError(options.signal))
     })
   })
-  await Promise.race([ready, ended])
+  return Promise.race([ready, ended])
 }
 
 function noAnswer({ source }: GridMountOptions): SiError {
