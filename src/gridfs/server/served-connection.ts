@@ -62,6 +62,8 @@ export class ServedConnection {
   checkProgress(nowMs: number): void {
     const { stalledMs } = this.#options.limits()
     const isLate = (sinceMs: number) => nowMs - sinceMs > stalledMs
+    // While we do not read, the rest of a message cannot come.
+    if (this.#socket.isPaused() && this.#partialSinceMs !== undefined) this.#partialSinceMs = nowMs
     if (this.#socket.writableLength > 0 && isLate(this.#lastSentMs)) {
       this.cutOff('it does not read its answers')
     } else if (this.#partialSinceMs !== undefined && isLate(this.#partialSinceMs)) {
