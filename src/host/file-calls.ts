@@ -21,6 +21,7 @@ const c = {
   renameat2: libc.func('int renameat2(int, const uint8_t *, int, const uint8_t *, uint32_t)'),
   fallocate: libc.func('int fallocate(int, int, int64_t, int64_t)'),
   lseek: libc.func('int64_t lseek(int, int64_t, int)'),
+  statx: libc.func('int statx(int, const char *, int, uint32_t, _Out_ uint8_t *)'),
   linkat: libc.func('int linkat(int, const uint8_t *, int, const uint8_t *, int)'),
   readlinkat: libc.func('int64_t readlinkat(int, const uint8_t *, _Out_ uint8_t *, size_t)'),
   getdents64: libc.func('int64_t getdents64(int, _Out_ uint8_t *, size_t)'),
@@ -37,6 +38,11 @@ const DIRENT_NAME = 19
 const UTIME_NOW = 0x3fffffff
 const UTIME_OMIT = 0x3ffffffe
 const SEEK_SET = 0
+const SEEK_CUR = 1
+/** statx(2), kernel 6.8. */
+const STATX_MNT_ID_UNIQUE = 0x4000
+const STATX_BYTES = 256
+const STATX_MNT_ID_OFFSET = 144
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
 /** The largest value and the longest list of names that Linux has. */
@@ -167,6 +173,22 @@ export async function fallocateAsync(
       else reject(lastError('fallocate')) // koffi brings the errno of the thread along
     })
   })
+}
+
+/** Where reading and writing without an offset go on. */
+export function positionOf(fd: number): number {
+  return check('lseek', Number(c.lseek(fd, 0, SEEK_CUR)))
+}
+
+/**
+ * The number of the mount that an open file is on, which no other mount has until the machine restarts;
+ * undefined where the kernel has none (before 6.8).
+ */
+export function mountIdOf(fd: number): bigint | undefined {
+  const into = Buffer.alloc(STATX_BYTES)
+  check('statx', c.statx(fd, '', AT_EMPTY_PATH, STATX_MNT_ID_UNIQUE, into) as number)
+  const isKnown = (into.readUInt32LE(0) & STATX_MNT_ID_UNIQUE) !== 0
+  return isKnown ? into.readBigUInt64LE(STATX_MNT_ID_OFFSET) : undefined
 }
 
 /** Where data or a hole begins at or behind an offset; ENXIO when there is none. */

@@ -3,9 +3,8 @@
 // keep their slot and number. Invariant: a call settles by its answer, by its caller's signal, or when the
 // server was away for longer than `softMs`.
 import { randomBytes } from 'node:crypto'
-import { connect, type TLSSocket } from 'node:tls'
-import { abortedError, errnoOf, messageOf, SiError, throwIfAborted } from '../../core/core.ts'
-import { chainOf } from '../../pki/pki.ts'
+import { type TLSSocket } from 'node:tls'
+import { abortedError, errnoOf, messageOf, throwIfAborted } from '../../core/core.ts'
 import { errnoName, FuseError } from '../fuse/errno.ts'
 import { FrameDecoder, NO_SLOT, writeFrame, type Frame } from '../wire/frame.ts'
 import {
@@ -16,7 +15,6 @@ import {
   operationOf,
 } from '../wire/message.ts'
 import {
-  PROTOCOL_NAME,
   VERSION,
   wireKinds,
   type WireName,
@@ -25,7 +23,8 @@ import {
 } from '../wire/operations.ts'
 import { checkAnswer } from './answer-checks.ts'
 import { answerOf, encodedOrGivenBack } from './call-frames.ts'
-import { isRefusal, refusal } from './refusal.ts'
+import { dial } from './dial.ts'
+import { isRefusal, refusal, refusedExport } from './refusal.ts'
 import { SessionSlots, type UsedSlot } from './session-slots.ts'
 import { type Answer, type CallOptions, type Volume, type VolumeOptions } from './volume.ts'
 
@@ -42,10 +41,8 @@ interface Call {
   readonly fail: (error: unknown) => void
 }
 
-const SERVER = { roles: ['gridfs-server', 'image-server'], side: 'server' } as const
 const FIRST_RETRY_MS = 50
 const LONGEST_RETRY_MS = 1000
-const CONNECT_MS = 10_000
 
 export class GridConnection implements Volume {
   readonly #options: ConnectionOptions
@@ -55,6 +52,8 @@ export class GridConnection implements Volume {
   readonly #slots: SessionSlots
   /** Writes that an earlier process has promised to requests that come again. */
   readonly #owed = new Map<bigint, Promise<Answer<'write'>>>()
+  /** Of the connection that there is, or was: made before it was ready. */
+  readonly #callsFirst = new Set<number>()
   #socket: TLSSocket | undefined
   #isReady = false
   #isClosed = false
@@ -210,20 +209,7 @@ export class GridConnection implements Volume {
   }
 
   #connect(): void {
-    const { host, port, credentials } = this.#options
-    const socket = connect({
-      ...{ host, port, ...credentials.material, ALPNProtocols: [PROTOCOL_NAME] },
-      ...{ rejectUnauthorized: true, timeout: CONNECT_MS },
-      // The role of the certificate counts, not the name by which the server was called.
-      checkServerIdentity(_host, certificate) {
-        try {
-          credentials.check(chainOf(certificate), SERVER)
-          return undefined
-        } catch (error) {
-          return error as Error
-        }
-      },
-    })
+    const socket = dial(this.#options)
     this.#socket = socket
     const decoder = new FrameDecoder()
     let lastError: Error | undefined
@@ -232,7 +218,6 @@ export class GridConnection implements Volume {
       socket.setNoDelay(true)
       this.#greet()
     })
-    socket.on('timeout', () => socket.destroy(new Error(`no answer within ${CONNECT_MS / 1000} s`)))
     socket.on('data', (bytes: Buffer) => {
       try {
         for (const frame of decoder.push(bytes)) this.#take(frame)
@@ -255,24 +240,50 @@ export class GridConnection implements Volume {
       settle: (frame) => {
         this.#calls.delete(id)
         if (frame.kind === wireKinds.failure) this.#refused(errnoName(frame.code))
-        else this.#greeted(decodeReply('hello', frame))
+        else void this.#greeted(decodeReply('hello', frame))
       },
       fail: () => {},
     })
     this.#write(encoded)
   }
 
-  #greeted(hello: WireReplyOf<'hello'>): void {
+  async #greeted(hello: WireReplyOf<'hello'>): Promise<void> {
     this.#retryMs = FIRST_RETRY_MS
     clearTimeout(this.#softTimer)
     this.#softTimer = undefined
     this.#slots.open(hello.slots)
     this.#options.onNote(`connected to ${this.#options.host}:${this.#options.port}`)
+    if (!(await this.#hasMet(hello))) return
     const waiting = [...this.#calls.values()]
     this.#isReady = true
     if (!hello.isKnown) this.#reclaim()
     for (const call of waiting) this.#write(call.encoded)
     this.#first.resolve(hello)
+  }
+
+  /** False when the connection broke in between. */
+  async #hasMet({ verifier }: WireReplyOf<'hello'>): Promise<boolean> {
+    const socket = this.#socket
+    try {
+      await this.#options.kept?.meet(verifier, (...args) => this.#callFirst(...args))
+    } catch (error) {
+      socket?.destroy(error as Error)
+    }
+    return socket === this.#socket && socket?.destroyed === false
+  }
+
+  /** Before all that waits for the connection; fails with it. */
+  #callFirst<Name extends WireName>(
+    name: Name,
+    request: WireRequestOf<Name>,
+    { data = [] }: CallOptions = {},
+  ): Promise<Answer<Name>> {
+    const id = this.#nextId()
+    const encoded = encodeRequest(name, request, { id, slot: NO_SLOT, sequence: 0, data })
+    const answer = this.#sendFrame<Name>(name, encoded, { id, signal: undefined, slot: undefined })
+    this.#callsFirst.add(id)
+    this.#write(encoded)
+    return answer
   }
 
   /** Answered before anything behind it: a server carries out requests in their order. */
@@ -291,12 +302,8 @@ export class GridConnection implements Volume {
   }
 
   #refused(errno: string): void {
-    const { host, port } = this.#options
-    const error = new SiError(
-      'ERR_SI_FORBIDDEN',
-      `${host}:${port} does not give us the export ${this.#options.export}: ${errno}`,
-      { hint: 'Compare the export and its clients in the configuration of the server' },
-    )
+    const { host, port, export: exported } = this.#options
+    const error = refusedExport(`${host}:${port}`, exported, errno)
     this.#first.reject(error)
     this.#options.onNote(error.message)
     this.#socket?.destroy()
@@ -312,6 +319,8 @@ export class GridConnection implements Volume {
     }
     this.#calls.delete(0)
     this.#isReady = false
+    for (const id of this.#callsFirst) this.#calls.get(id)?.fail(new FuseError('ENOTCONN'))
+    this.#callsFirst.clear()
     if (!this.#isPatient) this.#failAll(new FuseError('ENOTCONN'))
     this.#softTimer ??= this.#startSoftTimer()
     this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs)

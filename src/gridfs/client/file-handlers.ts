@@ -5,7 +5,7 @@ import { FuseError } from '../fuse/errno.ts'
 import { type Caller, type FuseHandlers } from '../fuse/file-system.ts'
 import { type Mount } from './mount-context.ts'
 import { toWireOwner } from './lock-handlers.ts'
-import { entryOf, idsOf } from './name-handlers.ts'
+import { entryOf, fileOf, idsOf } from './name-handlers.ts'
 import { seenIn } from './node-table.ts'
 
 const SEEK_DATA = 3
@@ -16,7 +16,7 @@ const O_EXCL = 0o200
 const LOOK_AGAIN = 'ESTALE'
 
 export function fileHandlers(mount: Mount) {
-  const { nodes, server, state, writes } = mount
+  const { nodes, server, state, unsynced, writes } = mount
   /** What is opened by a request that comes again has the handle that the server knows. */
   const newHandle = ({ unique }: Caller) => mount.handleOf(unique) ?? state.nextHandle()
   return {
@@ -28,6 +28,8 @@ export function fileHandlers(mount: Mount) {
       try {
         const request = { reference: node.reference, handle, flags }
         const { reply } = await server.call('open', request, { caller })
+        if ((flags & O_TRUNC) !== 0)
+          unsynced.add(fileOf(mount, id), { kind: 'resize', sizeBytes: 0 })
         const seen = seenIn(reply)
         const isSame =
           seen.modifiedNs === node.seen?.modifiedNs &&
@@ -80,14 +82,18 @@ export function fileHandlers(mount: Mount) {
       const request = { handle, offset, killsPrivileges }
       if ((file.flags & O_APPEND) !== 0) {
         await writes.settled(id)
-        await server.call('write', request, { caller, data: [data] })
+        const { reply } = await server.call('write', request, { caller, data: [data] })
+        unsynced.add(file, { kind: 'write', offset: reply.offset, data: Buffer.from(data) })
         return data.length
       }
       await writes.room()
+      await unsynced.room()
       const copy = Buffer.from(data) // the request's buffer is the kernel's again once it is answered
       const kept = Promise.withResolvers<void>()
       const onKept = () => {
-        writes.add(id, copy.length, written)
+        state.changed(file)
+        const done = written.then(() => unsynced.add(file, { kind: 'write', offset, data: copy }))
+        writes.add(id, copy.length, done)
         kept.resolve()
       }
       const written = server.call('write', request, { caller, data: [copy], onKept })
@@ -95,10 +101,13 @@ export function fileHandlers(mount: Mount) {
       return copy.length
     },
     async flush(id, { handle, lockOwner }, caller) {
-      await writes.flushed(id, caller)
+      await writes.flushed(id, handle, caller)
       const { signal } = caller // done twice, both do no harm
       const file = state.files.get(handle)
-      if (file?.hasWritten === true) await server.call('flush', { handle }, { signal })
+      if (file?.hasWritten === true) {
+        await server.call('flush', { handle }, { signal })
+        await writes.flushed(id, handle, caller)
+      }
       if (state.locked.has(id)) {
         const owner = toWireOwner(lockOwner)
         await server.call('releaseLocks', { handle, owner, isFlock: false }, { signal })
@@ -114,12 +123,16 @@ export function fileHandlers(mount: Mount) {
       await server.call('release', { handle }, { caller })
     },
     async fsync(id, { handle, isDataOnly }, caller) {
-      await writes.flushed(id, caller)
-      await server.call('fsync', { handle, isDataOnly }, { caller })
+      await writes.flushed(id, handle, caller)
+      await unsynced.synced(fileOf(mount, id).reference, () =>
+        server.call('fsync', { handle, isDataOnly }, { caller }),
+      )
+      await writes.flushed(id, handle, caller) // what was found out while the server was away
     },
     async fallocate(id, { handle, offset, lengthBytes, mode }, caller) {
       await writes.settled(id)
       await server.call('fallocate', { handle, offset, lengthBytes, mode }, { caller })
+      unsynced.add(fileOf(mount, id), { kind: 'unknown' })
     },
     async lseek(id, { handle, offset, whence }, caller) {
       await writes.settled(id)
@@ -130,7 +143,9 @@ export function fileHandlers(mount: Mount) {
       await writes.settled(id)
       await writes.settled(toNodeId)
       const request = { handle, offset, toHandle, toOffset, lengthBytes }
-      return (await server.call('copy', request, { caller })).reply.lengthBytes
+      const { reply } = await server.call('copy', request, { caller })
+      unsynced.add(fileOf(mount, toNodeId), { kind: 'unknown' })
+      return reply.lengthBytes
     },
   } satisfies FuseHandlers
 }

@@ -1,5 +1,6 @@
 // A grid file system as a FUSE file system: handlers that call a server, and what the server tells the
 // kernel through us.
+import { asBuffer } from '../../core/core.ts'
 import { type FuseFileSystem } from '../fuse/file-system.ts'
 import { type Notification } from '../fuse/notification.ts'
 import { operationOf, type Push } from '../wire/message.ts'
@@ -13,6 +14,7 @@ import { type NodeTable } from './node-table.ts'
 import { PendingWrites } from './pending-writes.ts'
 import { type KeptSession } from './session-slots.ts'
 import { type SlotRecord } from './slot-records.ts'
+import { UnsyncedWrites } from './unsynced-writes.ts'
 import { type Volume, type VolumeOptions } from './volume.ts'
 
 export interface GridFileSystemOptions
@@ -21,7 +23,7 @@ export interface GridFileSystemOptions
   readonly openVolume: (options: VolumeOptions) => Volume
   readonly state: MountState
   /** What earlier processes have left to be settled. */
-  readonly session: Omit<KeptSession, 'id' | 'onOwed'>
+  readonly session: Omit<KeptSession, 'id' | 'onOwed' | 'meet'>
   /** Tells the kernel what to drop. */
   readonly notify: (notification: Notification) => void
 }
@@ -48,7 +50,16 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
     kept: {
       ...{ ...options.session, id: state.session },
       onOwed({ handle, sizeBytes, written }) {
-        writes.add(files.get(handle)?.nodeId ?? 0, sizeBytes, written)
+        const file = files.get(handle)
+        if (file === undefined) return
+        const done = written.then(() => unsynced.add(file, { kind: 'unknown' }))
+        writes.add(file.nodeId, sizeBytes, done)
+      },
+      async meet(verifier, call) {
+        const hasRestarted =
+          state.verifier !== undefined && !asBuffer(verifier).equals(state.verifier)
+        if (hasRestarted) await unsynced.restore(call)
+        state.met(verifier)
       },
     },
     onPush: (push) => onPush(nodes, push, options.notify),
@@ -56,10 +67,14 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
       [...files].map(([handle, { reference, flags }]) => ({ handle, reference, flags })),
     onLost: (handles) => onNote(`${handles.length} open files are no more`),
   })
+  const unsynced = new UnsyncedWrites({
+    ...{ state, onNote },
+    call: (...args) => server.call(...args),
+  })
   const handles = handlesAsked(options.session.used)
   for (const handle of handles.values()) state.reserveHandle(handle)
   const handleOf = (unique: bigint) => handles.get(unique)
-  const mount: Mount = { server, nodes, state, writes, options, handleOf }
+  const mount: Mount = { server, nodes, state, writes, unsynced, options, handleOf }
   return {
     handlers: {
       ...nameHandlers(mount),
@@ -80,7 +95,10 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
       return hello
     }),
     setPatience: (isPatient) => server.setPatience(isPatient),
-    close: () => server.close(),
+    close() {
+      unsynced.close()
+      server.close()
+    },
   }
 }
 

@@ -2,6 +2,7 @@
 import { type MountState } from './mount-state.ts'
 import { type NodeTable } from './node-table.ts'
 import { type PendingWrites } from './pending-writes.ts'
+import { type UnsyncedWrites } from './unsynced-writes.ts'
 import { type Volume } from './volume.ts'
 
 export interface MountBehaviour {
@@ -14,6 +15,7 @@ export interface Mount {
   readonly nodes: NodeTable
   readonly state: MountState
   readonly writes: PendingWrites
+  readonly unsynced: UnsyncedWrites
   readonly options: MountBehaviour
   /** The handle that a request which comes again was given before. */
   readonly handleOf: (unique: bigint) => number | undefined

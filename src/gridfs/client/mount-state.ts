@@ -4,13 +4,17 @@ import { randomBytes } from 'node:crypto'
 import { FuseError } from '../fuse/errno.ts'
 import { capabilitiesOf, capabilityBits, type KernelOffer } from '../fuse/handshake.ts'
 import { type WireEntry } from '../wire/operations.ts'
-import { NodeTable } from './node-table.ts'
+import { keyOf, NodeTable } from './node-table.ts'
 import { StateLog } from './state-log.ts'
 import { NAMES_IN_RECORD, type StateRecord } from './state-records.ts'
 
-export interface OpenFile {
+/** A file as the kernel and as the server call it. */
+export interface FileName {
   readonly nodeId: number
   readonly reference: Buffer
+}
+
+export interface OpenFile extends FileName {
   readonly flags: number
   hasWritten: boolean
 }
@@ -29,15 +33,19 @@ export class MountState {
   readonly folders: ReadonlyMap<number, OpenFolder>
   /** Nodes of which a process has locked ranges. */
   readonly locked: ReadonlySet<number>
-  /** Errors of writes, by node: errnos' numbers. */
+  /** Errors of writes of which open files have to be told: errnos' numbers. */
   readonly failed: ReadonlyMap<number, number>
+  /** Files of which something may not be on the server's disk. */
+  readonly unsynced: ReadonlyMap<string, FileName>
   readonly #files = new Map<number, OpenFile>()
   readonly #folders = new Map<number, OpenFolder>()
   readonly #locked = new Set<number>()
   readonly #failed = new Map<number, number>()
+  readonly #unsynced = new Map<string, FileName>()
   readonly #log: StateLog
   #session: Buffer | undefined
   #agreed: KernelOffer | undefined
+  #verifier: Buffer | undefined
   #lastHandle = 0
 
   /** `fd` is an empty file, or what an earlier process has written to it. */
@@ -46,6 +54,7 @@ export class MountState {
     this.folders = this.#folders
     this.locked = this.#locked
     this.failed = this.#failed
+    this.unsynced = this.#unsynced
     this.#log = new StateLog(fd)
     this.nodes = new NodeTable((record) => this.#log.add(record))
     for (const record of this.#log.read()) this.#restore(record)
@@ -129,10 +138,39 @@ export class MountState {
     if (!this.#locked.has(nodeId)) this.#note({ name: 'locked', body: { node: nodeId } })
   }
 
-  /** A write failed; 0: whoever asked was told. */
-  fail(nodeId: number, errno: number): void {
-    this.#note({ name: 'failed', body: { node: nodeId, errno } })
+  /** A write of a file failed: each open file of it has to be told, once. False when there is none. */
+  fail(nodeId: number, errno: number): boolean {
+    const handles = [...this.#files].filter(([, file]) => file.nodeId === nodeId)
+    for (const [handle] of handles) {
+      if (!this.#failed.has(handle)) this.#note({ name: 'failed', body: { handle, errno } })
+    }
     this.#log.flush()
+    return handles.length > 0
+  }
+
+  told(handle: number): void {
+    this.#note({ name: 'failed', body: { handle, errno: 0 } })
+  }
+
+  /** Of the server, as it was last seen; undefined before. */
+  get verifier(): Uint8Array | undefined {
+    return this.#verifier
+  }
+
+  met(verifier: Uint8Array): void {
+    if (this.#verifier?.equals(verifier) === true) return
+    this.#note({ name: 'verifier', body: { verifier } })
+    this.#log.flush()
+  }
+
+  changed({ nodeId, reference }: FileName): void {
+    if (this.#unsynced.has(keyOf(reference))) return
+    this.#note({ name: 'unsynced', body: { node: nodeId, reference } })
+    this.#log.flush()
+  }
+
+  synced(reference: Uint8Array): void {
+    this.#note({ name: 'synced', body: { reference } })
   }
 
   #note<Record extends StateRecord>(record: Record): Record['body'] {
@@ -160,10 +198,15 @@ export class MountState {
         return this.nodes.count(body.node, Number(body.change))
       case 'locked':
         return void this.#locked.add(body.node)
-      case 'failed':
-        if (body.errno === 0) this.#failed.delete(body.node)
-        else this.#failed.set(body.node, body.errno)
+      case 'verifier':
+        this.#verifier = Buffer.from(body.verifier)
         return
+      case 'unsynced': {
+        const file = { nodeId: body.node, reference: Buffer.from(body.reference) }
+        return void this.#unsynced.set(keyOf(body.reference), file)
+      }
+      case 'synced':
+        return void this.#unsynced.delete(keyOf(body.reference))
       default:
         return this.#restoreOpen({ name, body } as OpenRecord)
     }
@@ -184,7 +227,12 @@ export class MountState {
         return
       }
       case 'closed':
+        this.#failed.delete(body.handle)
         return void this.#files.delete(body.handle)
+      case 'failed':
+        if (body.errno === 0) this.#failed.delete(body.handle)
+        else this.#failed.set(body.handle, body.errno)
+        return
       case 'folder':
         return void this.#folders.set(body.handle, unread(body.node))
       case 'names':
@@ -211,7 +259,13 @@ export class MountState {
     }
     for (const [handle, folder] of this.#folders) yield* folderRecords(handle, folder)
     for (const node of this.#locked) yield { name: 'locked', body: { node } }
-    for (const [node, errno] of this.#failed) yield { name: 'failed', body: { node, errno } }
+    for (const [handle, errno] of this.#failed) yield { name: 'failed', body: { handle, errno } }
+    if (this.#verifier !== undefined) {
+      yield { name: 'verifier', body: { verifier: this.#verifier } }
+    }
+    for (const { nodeId, reference } of this.#unsynced.values()) {
+      yield { name: 'unsynced', body: { node: nodeId, reference } }
+    }
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type WireChanges,
 } from '../wire/operations.ts'
 import { type Mount } from './mount-context.ts'
+import { type FileName } from './mount-state.ts'
 
 export function entryOf({ nodes, options }: Mount, found: Found): Entry {
   const node = nodes.found(found)
@@ -17,6 +18,10 @@ export function entryOf({ nodes, options }: Mount, found: Found): Entry {
     ...{ nodeId: node.id, generation: 0, attributes: found.attributes },
     ...{ nameValidMs: options.validMs, attributesValidMs: options.validMs },
   }
+}
+
+export function fileOf({ nodes }: Mount, nodeId: number): FileName {
+  return { nodeId, reference: nodes.reference(nodeId) }
 }
 
 export function idsOf({ uid, gid }: Caller): WireCaller {
@@ -42,7 +47,11 @@ export function nameHandlers(mount: Mount) {
         ...{ reference: nodes.reference(id), caller: idsOf(caller) },
         changes: toWireChanges(changes),
       }
-      return reply((await server.call('setattr', request, { caller })).reply)
+      const { reply: attributes } = await server.call('setattr', request, { caller })
+      const { sizeBytes } = changes
+      if (sizeBytes !== undefined)
+        mount.unsynced.add(fileOf(mount, id), { kind: 'resize', sizeBytes })
+      return reply(attributes)
     },
     async readlink(id, _fields, caller) {
       return (await server.call('readlink', { reference: nodes.reference(id) }, { caller })).reply

@@ -120,6 +120,6 @@ export function seenIn({
   return { modifiedNs, changedNs, sizeBytes }
 }
 
-function keyOf(reference: Uint8Array): string {
+export function keyOf(reference: Uint8Array): string {
   return asBuffer(reference).toString('latin1')
 }

@@ -1,9 +1,11 @@
 // Writes that were taken from programs and not yet answered by the server. They are bounded in bytes; the
-// first error of a file is kept until somebody asks: flush, fsync, close. Whoever needs what the server
+// first error of a file is kept for each who has it open until they ask: flush, fsync, close. Whoever needs what the server
 // knows of a file waits until its writes are settled.
 import { errnoName, errnoNumber, FuseError } from '../fuse/errno.ts'
 import { type Caller } from '../fuse/file-system.ts'
 import { type MountState } from './mount-state.ts'
+
+type Errors = Pick<MountState, 'failed' | 'fail' | 'told'>
 
 interface Pending {
   count: number
@@ -13,11 +15,11 @@ interface Pending {
 export class PendingWrites {
   readonly #files = new Map<number, Pending>()
   readonly #limitBytes: number
-  readonly #errors: Pick<MountState, 'failed' | 'fail'>
+  readonly #errors: Errors
   #bytes = 0
   #waiting: (() => void)[] = []
 
-  constructor(limitBytes: number, errors: Pick<MountState, 'failed' | 'fail'>) {
+  constructor(limitBytes: number, errors: Errors) {
     this.#limitBytes = limitBytes
     this.#errors = errors
   }
@@ -36,7 +38,7 @@ export class PendingWrites {
     this.#bytes += sizeBytes
     write
       .catch((error: unknown) => {
-        if (!this.#errors.failed.has(nodeId)) this.#errors.fail(nodeId, errnoNumber(error))
+        this.#errors.fail(nodeId, errnoNumber(error))
       })
       .finally(() => {
         file.count -= 1
@@ -55,12 +57,12 @@ export class PendingWrites {
     if (file !== undefined) await new Promise<void>((resolve) => file.waiting.push(resolve))
   }
 
-  /** As `settled`; throws the error of a write, to the first who asks. */
-  async flushed(nodeId: number, caller: Caller): Promise<void> {
+  /** As `settled`; throws the error of a write, once to each open file. */
+  async flushed(nodeId: number, handle: number, caller: Caller): Promise<void> {
     await this.settled(nodeId)
-    const errno = this.#errors.failed.get(nodeId)
+    const errno = this.#errors.failed.get(handle)
     if (errno === undefined) return
-    caller.onAnswered(() => this.#errors.fail(nodeId, 0))
+    caller.onAnswered(() => this.#errors.told(handle))
     throw new FuseError(errnoName(errno))
   }
 }

@@ -1,5 +1,16 @@
-// A server that does not let us in, or that we do not believe: trying again changes nothing by itself.
+// Servers that do not let us in, and those that we do not believe, in words.
 import { errnoOf, isSiError, SiError } from '../../core/core.ts'
+
+/** The server believes us, and its rules do not give us what we want. */
+export function refusedExport(place: string, exported: string, errno: string): SiError {
+  return new SiError(
+    'ERR_SI_FORBIDDEN',
+    `${place} does not give us the export ${exported}: ${errno}`,
+    {
+      hint: 'Compare the export and its clients in the configuration of the server',
+    },
+  )
+}
 
 /** One of both certificates is not believed: trying again changes nothing. */
 export function isRefusal(error: Error | undefined): error is Error {

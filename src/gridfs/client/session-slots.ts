@@ -7,6 +7,7 @@ import { operationOf } from '../wire/message.ts'
 import { type WireName } from '../wire/operations.ts'
 import { SlotPool } from './slot-pool.ts'
 import { type SlotRecord, type SlotRecords } from './slot-records.ts'
+import { type Volume } from './volume.ts'
 
 /** What a session leaves to the next process. */
 export interface KeptSession {
@@ -18,6 +19,8 @@ export interface KeptSession {
   readonly resent: ReadonlySet<bigint>
   /** A write that earlier processes have promised was sent again. */
   readonly onOwed: (write: OwedWrite) => void
+  /** The server is there, and carries out what is called by `call` before anything else. */
+  readonly meet: (verifier: Uint8Array, call: Volume['call']) => Promise<void>
 }
 
 export interface OwedWrite {

@@ -37,8 +37,13 @@ export const stateRecords = {
   rewound: { code: 11, body: struct({ handle }) },
   closedFolder: { code: 12, body: struct({ handle }) },
   locked: { code: 13, body: struct({ node }) },
-  /** A write of a file failed, and nobody was told: an errno's number; 0 when somebody was. */
-  failed: { code: 14, body: struct({ node, errno: u32 }) },
+  /** A write of a file failed, of which an open file has to be told: an errno's number; 0 when it was. */
+  failed: { code: 14, body: struct({ handle, errno: u32 }) },
+  /** Of the server, as it was last seen. */
+  verifier: { code: 15, body: struct({ verifier: bytes(32) }) },
+  /** Something of a file may not be on the server's disk; and then it is. */
+  unsynced: { code: 16, body: struct({ node, reference }) },
+  synced: { code: 17, body: struct({ reference }) },
 } as const
 
 export type StateName = keyof typeof stateRecords

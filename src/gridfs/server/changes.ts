@@ -58,6 +58,7 @@ const changes: ChangesByName = {
   flush: ({ handle }, { files }) => [changed(files.get(handle).reference, true)],
   tmpfile: () => [],
   write: () => [],
+  restore: ({ reference }) => [changed(reference, true)],
 }
 
 type Describe = (request: unknown, ...known: Parameters<Changes>) => readonly Push[]

@@ -1,8 +1,25 @@
 // Operations on open files and folders, and on locks. Reading and writing run on threads of their own; the
 // rest answers from what the kernel has in memory.
-import { closeSync, constants, fsync, fdatasync, openSync, read, readSync, write } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fsync,
+  fdatasync,
+  ftruncateSync,
+  openSync,
+  read,
+  readSync,
+  write,
+} from 'node:fs'
 import { promisify } from 'node:util'
-import { copyRange, fallocateAsync, isCached, readNames, seekTo } from '../../host/host.ts'
+import {
+  copyRange,
+  fallocateAsync,
+  isCached,
+  positionOf,
+  readNames,
+  seekTo,
+} from '../../host/host.ts'
 import { MAXIMUM_DATA_BYTES, type WireReplyOf, type WireRequestOf } from '../wire/operations.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { type Data, type ServerContext, type ServerHandlers } from './context.ts'
@@ -115,6 +132,25 @@ export const fileHandlers = {
   },
   write: (context, request, data) =>
     context.files.use(request.handle, (file) => writeFile(context, file, { request, data })),
+  async restore(context, { reference, offset, sizeBytes }, data) {
+    const fd = openSync(openablePath(context, reference), constants.O_WRONLY)
+    try {
+      if (sizeBytes !== undefined) ftruncateSync(fd, sizeBytes)
+      await writeFully(fd, Buffer.concat(data.request), offset)
+      return {}
+    } finally {
+      closeSync(fd)
+    }
+  },
+  async commit(context, { reference }) {
+    const fd = openSync(openablePath(context, reference), constants.O_RDONLY)
+    try {
+      await fsyncAsync(fd)
+      return { verifier: context.verifier }
+    } finally {
+      closeSync(fd)
+    }
+  },
   flush: () => ({}), // what is told to others is all there is to it
   async fsync({ files, verifier }, { handle, isDataOnly }) {
     await files.use(handle, ({ fd }) => (isDataOnly ? fdatasyncAsync : fsyncAsync)(fd))
@@ -178,17 +214,25 @@ async function writeFile(
   const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(data.request)
   if (data.before !== undefined) {
     const known = { before: data.before, bytes }
-    if (await wasAppended(context, file.reference, known)) return { sizeBytes: bytes.length }
+    if (await wasAppended(context, file.reference, known)) {
+      return { sizeBytes: bytes.length, offset: Number(data.before.readBigUInt64LE()) }
+    }
   }
   // At the end of the file, wherever that is, and all of it: nobody else writes in between.
   const isAppended = (file.flags & O_APPEND) !== 0
+  const sizeBytes = await writeFully(file.fd, bytes, isAppended ? null : request.offset)
+  const offset = isAppended ? positionOf(file.fd) - sizeBytes : request.offset
+  return { sizeBytes, offset }
+}
+
+/** `offset` null: where the kernel's own position is. */
+async function writeFully(fd: number, bytes: Buffer, offset: number | null): Promise<number> {
   let done = 0
   while (done < bytes.length) {
-    const at = isAppended ? null : request.offset + done
-    const { bytesWritten } = await writeAsync(file.fd, bytes, done, bytes.length - done, at)
-    done += bytesWritten
+    const at = offset === null ? null : offset + done
+    done += (await writeAsync(fd, bytes, done, bytes.length - done, at)).bytesWritten
   }
-  return { sizeBytes: done }
+  return done
 }
 
 /** Whether these bytes are where the end of the file was. */

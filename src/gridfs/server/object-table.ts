@@ -4,7 +4,13 @@
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, type BigIntStats } from 'node:fs'
 import { asBuffer } from '../../core/core.ts'
-import { fileHandleOf, linkDescriptor, openFileHandle, openIfThere } from '../../host/host.ts'
+import {
+  fileHandleOf,
+  linkDescriptor,
+  mountIdOf,
+  openFileHandle,
+  openIfThere,
+} from '../../host/host.ts'
 import { FuseError } from '../fuse/errno.ts'
 import { type Found, type WireAttributes } from '../wire/operations.ts'
 
@@ -45,6 +51,11 @@ export class ObjectTable {
   }
 
   /** All references are stale from now on. */
+  /** Of the mount that all objects are on; undefined where the kernel does not tell mounts apart. */
+  get mountId(): bigint | undefined {
+    return mountIdOf(this.#rootFd)
+  }
+
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true

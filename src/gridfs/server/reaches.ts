@@ -36,6 +36,8 @@ const reaches: Reaches = {
   setattr: (_, { reference }) => ({ changes: whole(reference) }),
   open: (_, { reference, flags }) =>
     (flags & constants.O_TRUNC) === 0 ? {} : { changes: whole(reference) },
+  restore: (_, { reference }) => ({ changes: whole(reference) }),
+  commit: (_, { reference }) => ({ reads: whole(reference) }),
   fallocate: ({ files }, { handle }) => ({ changes: whole(files.get(handle).reference) }),
   copy: ({ files }, { handle, offset, toHandle, toOffset, lengthBytes }) => ({
     reads: range(files.get(handle).reference, offset, lengthBytes),

@@ -18,7 +18,6 @@ export interface ServedOptions {
   readonly identity: Identity
   readonly rooms: ClientRooms
   readonly limits: () => GridLimits
-  readonly verifier: Uint8Array
   readonly find: (name: string) => SharedExport | undefined
   readonly onNote: (text: string) => void
 }
@@ -173,7 +172,7 @@ export class ServedConnection {
     const { session, isKnown } = shared.attach(this.identity, id, this.#send)
     this.#greeted = { shared, session }
     return {
-      ...{ isKnown, verifier: this.#options.verifier, slots: SLOTS },
+      ...{ isKnown, verifier: shared.verifier, slots: SLOTS },
       ...{ isReadOnly: shared.rules.isReadOnly, root: { reference: root, attributes } },
     }
   }

@@ -164,7 +164,7 @@ class RunningServer implements GridServer {
     try {
       return new SharedExport(rules, {
         ...{ key, stateDirectory, leaseMs, onNote, rooms: this.#rooms },
-        ...{ verifier: this.#verifier, descriptors: OBJECT_DESCRIPTORS },
+        ...{ bootVerifier: this.#verifier, descriptors: OBJECT_DESCRIPTORS },
       })
     } catch (cause) {
       const fault = `Cannot export ${rules.name}: ${messageOf(cause)}`
@@ -185,7 +185,7 @@ class RunningServer implements GridServer {
       return
     }
     const connection = new ServedConnection(socket, {
-      ...{ identity, rooms, onNote, verifier: this.#verifier },
+      ...{ identity, rooms, onNote },
       limits: () => this.#limits,
       find: (name) => this.#exports.get(name),
     })

@@ -1,7 +1,7 @@
 // One folder that is exported, with the sessions of its clients. A session outlives its connection for the
 // time of its lease, and this process through what it has written down. What an earlier process left and
 // nobody comes back for within a lease is taken away: files without names, records of sessions.
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../core/core.ts'
@@ -29,7 +29,8 @@ export interface ExportSite {
   readonly key: Uint8Array
   /** Where sessions write down what must not be done twice. */
   readonly stateDirectory: string
-  readonly verifier: Uint8Array
+  /** Of this boot of the machine. */
+  readonly bootVerifier: Uint8Array
   /** How long a session is kept for a client that is away. */
   readonly leaseMs: number
   /** Descriptors of objects that are kept open. */
@@ -46,6 +47,8 @@ interface LeasedSession {
 
 export class SharedExport {
   readonly objects: ObjectTable
+  /** Another one when what was not synchronised may be lost: the machine has restarted, or the disk was mounted anew. */
+  readonly verifier: Uint8Array
   /** May be others after gridfs.yaml was read again. */
   rules: GridExport
   readonly #site: ExportSite
@@ -59,8 +62,10 @@ export class SharedExport {
     this.rules = rules
     this.#site = site
     const { directory, name } = rules
-    const { key, descriptors } = site
+    const { key, descriptors, bootVerifier } = site
     this.objects = new ObjectTable({ directory, name, key, limit: descriptors })
+    const mountId = String(this.objects.mountId)
+    this.verifier = createHmac('sha256', bootVerifier).update(mountId).digest()
     this.#orphans = new Orphans(directory, this.objects)
     this.#firstLease = setTimeout(() => this.#orphans.dropUnclaimed(), site.leaseMs).unref()
   }
@@ -109,13 +114,13 @@ export class SharedExport {
   }
 
   #begin(client: string, key: string): LeasedSession {
-    const { rooms, stateDirectory, onNote, verifier } = this.#site
+    const { rooms, stateDirectory, onNote } = this.#site
     const { sessions, openFiles } = rooms.of(client)
     checkRoom(sessions)
     const session: ServerSession = new ServerSession({
       context: {
         ...{ objects: this.objects, orphans: this.#orphans, locks: this.#locks },
-        ...{ turns: this.#turns, verifier },
+        ...{ turns: this.#turns, verifier: this.verifier },
         files: new OpenFiles(openFiles),
         mapCaller: (caller) => this.rules.mapCaller(caller),
         client: `${key}#${randomBytes(4).toString('hex')}`,

@@ -173,12 +173,25 @@ export const wireOperations = {
   write: operation(
     19,
     struct({ handle, offset: whole, killsPrivileges: flag }),
-    struct({ sizeBytes: u32 }),
+    /** Where the bytes are: appended ones are behind what was there. */
+    struct({ sizeBytes: u32, offset: whole }),
     { isOnce: true, data: 'request' },
   ),
   /** Other clients are told that the file's content has changed. */
   flush: operation(34, struct({ handle }), nothing, once),
   fsync: operation(20, struct({ handle, isDataOnly: flag }), struct({ verifier: bytes(32) })),
+  /**
+   * What was written before, or to what size the file was cut, by a client that fears it is lost. Names no
+   * open file: it may have been closed since.
+   */
+  restore: operation(
+    35,
+    struct({ reference, offset: whole, sizeBytes: optional(whole) }),
+    nothing,
+    { data: 'request' },
+  ),
+  /** As fsync, of a file that need not be open. */
+  commit: operation(36, struct({ reference }), struct({ verifier: bytes(32) })),
   statfs: operation(
     21,
     struct({ reference }),

@@ -25,10 +25,11 @@ const attributes: WireAttributes = {
 const found = (name: string): Found => ({ reference: Buffer.from(name), attributes })
 
 /** All that can be asked of a state. */
-function contentOf({ nodes, files, folders, locked, failed, session, agreed }: MountState) {
+function contentOf(state: MountState) {
+  const { nodes, files, folders, locked, failed, unsynced, verifier, session, agreed } = state
   return {
     ...{ nodes: [...nodes.records()], files: [...files], locked: [...locked], failed: [...failed] },
-    ...{ folders: [...folders], session, agreed },
+    ...{ folders: [...folders], session, agreed, verifier, unsynced: [...unsynced] },
   }
 }
 
@@ -106,6 +107,8 @@ describe('MountState', () => {
         capabilities: new Set(['resend']),
       })
       state.fail(kept.id, 28)
+      state.met(Buffer.alloc(32, 3))
+      state.changed({ nodeId: kept.id, reference: kept.reference })
       const before = contentOf(state)
       const next = new MountState(fd)
       assert.deepEqual(contentOf(next), before)

@@ -59,7 +59,7 @@ describe('SessionSlots', () => {
       records.use(1, { ...use, unique: 44n, sequence: 8 })
       const slots = new SessionSlots({
         ...{ id: Buffer.alloc(16), records, used: new SlotRecords(fd).read() },
-        ...{ resent: new Set([40n]), onOwed: () => {} },
+        ...{ resent: new Set([40n]), onOwed: () => {}, meet: () => Promise.resolve() },
       })
       slots.open(2)
       const fresh = await slots.take({ ...request, caller: caller(50n, false) })
@@ -72,7 +72,7 @@ describe('SessionSlots', () => {
     withFile(async (fd) => {
       const slots = new SessionSlots({
         ...{ id: Buffer.alloc(16), records: new SlotRecords(fd), used: [] },
-        ...{ resent: new Set<bigint>(), onOwed: () => {} },
+        ...{ resent: new Set<bigint>(), onOwed: () => {}, meet: () => Promise.resolve() },
       })
       slots.open(1)
       callbacks.length = 0
