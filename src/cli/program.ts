@@ -12,6 +12,7 @@ import { createGetimageCommand } from './getimage.ts'
 import { createImportimageCommand } from './importimage.ts'
 import { createGridfsCommand } from './gridfs.ts'
 import { MOUNT_HELPER } from './gridfs-mount-helper.ts'
+import { createIopolicyCommand } from './iopolicy.ts'
 import { createIothrottleCommand } from './iothrottle.ts'
 import type { Io } from './io.ts'
 import { createLsimageCommand } from './lsimage.ts'
@@ -71,6 +72,7 @@ function createProgram(io: Io, outcome: Outcome): Command {
     createRmimageCommand(io),
     createGridfsCommand(io, outcome),
     createIothrottleCommand(io, outcome),
+    createIopolicyCommand(io),
     createCaCommand(io),
     createClusterCommand(io, outcome),
     createNetbootCommand(io),

@@ -1,4 +1,5 @@
 // The door of host: the only place that runs programs, makes system calls, reads /proc, /sys, /dev.
+export * from './accounts.ts'
 export * from './block-device.ts'
 export * from './block-stack.ts'
 export * from './disk-list.ts'

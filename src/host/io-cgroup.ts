@@ -2,9 +2,11 @@
 // if the kernel shows it when it is read back; a kernel that ignores one is an error, not a silent nothing. Limits hold for each
 // device by itself. Specs: Documentation/admin-guide/cgroup-v2.rst (IO), cgroup-v1/blkio-controller.rst.
 import { spawn } from 'node:child_process'
+import { statSync } from 'node:fs'
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, messageOf, SiError } from '../core/core.ts'
+import { lgetxattr } from './syscalls.ts'
 import {
   LIMIT_NAMES,
   lines,
@@ -106,6 +108,22 @@ export async function ioGroupOf(
     if (isIt && name !== undefined) return name
   }
   return undefined
+}
+
+/**
+ * Whether somebody else rules over a group: a container, or a user to whom it was given (cgroup-v2.rst, Delegation;
+ * systemd marks what it delegates by an extended attribute).
+ */
+export function isDelegated(hierarchy: IoHierarchy, name: string): boolean {
+  return foldersOf(hierarchy, name).some((directory) => {
+    try {
+      if (statSync(directory).uid !== 0) return true
+      return lgetxattr(directory, 'trusted.delegate')?.toString() === '1'
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EOPNOTSUPP') return false
+      throw error
+    }
+  })
 }
 
 class Group implements IoGroup {

@@ -1,6 +1,6 @@
 // Running processes, as /proc shows them (proc_pid_stat(5), proc_pid_status(5)). A process number alone names no process for long:
 // together with the time of its start it does.
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 
 export interface ProcessStat {
   readonly pid: number
@@ -40,4 +40,62 @@ export function listFamily(pid: number): readonly ProcessStat[] {
     for (const stat of stats) if (family.has(stat.parent)) family.add(stat.pid)
   }
   return stats.filter((stat) => family.has(stat.pid))
+}
+
+export interface ProcessOwner {
+  /** Real, not effective. */
+  readonly uid: number
+  readonly gid: number
+  /** Supplementary. */
+  readonly groups: readonly number[]
+}
+
+/** undefined when it has ended. */
+export function readProcessOwner(pid: number): ProcessOwner | undefined {
+  let text: string
+  try {
+    text = readFileSync(`/proc/${pid}/status`, 'latin1')
+  } catch {
+    return undefined
+  }
+  const numbers = (name: string) =>
+    (new RegExp(`^${name}:(.*)$`, 'm').exec(text)?.[1] ?? '')
+      .trim()
+      .split(/\s+/)
+      .filter(Boolean)
+      .map(Number)
+  const [uid, gid] = [numbers('Uid')[0], numbers('Gid')[0]]
+  if (uid === undefined || gid === undefined) return undefined
+  return { uid, gid, groups: numbers('Groups') }
+}
+
+/**
+ * Changes when another process has this number, or this one another effective owner; undefined when there is none. Costs a
+ * fraction of reading what the process is.
+ */
+export function processMark(pid: number): string | undefined {
+  try {
+    const { ino, uid, gid } = statSync(`/proc/${pid}`)
+    return `${ino} ${uid} ${gid}`
+  } catch {
+    return undefined
+  }
+}
+
+/** As ps shows it in the column COMMAND of `ps -e`; empty when it has ended. */
+export function readProcessName(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return ''
+  }
+}
+
+/** Whether it lives in the world of processes that we see first, not in a container; false as well when it has ended. */
+export function sharesOurProcesses(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`) === readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return false
+  }
 }

@@ -8,3 +8,8 @@ export {
   type LimitedProcess,
   type ProcessLimit,
 } from './process-limit.ts'
+export { PolicyDaemon, type Policy } from './policy-daemon.ts'
+export { parsePolicy, type PolicyRule } from './policy-file.ts'
+export { placeProcess, type AccountRule, type Placement } from './policy-match.ts'
+export { PolicyState } from './policy-state.ts'
+export { loadPolicy } from './load-policy.ts'
