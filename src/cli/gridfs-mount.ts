@@ -43,7 +43,7 @@ export function createMount(io: Io, outcome: Outcome): Command {
     ],
     exitCodes: [0, 1, 2, 13],
   })
-    .argument('<source>', 'SERVER:/EXPORT or SERVER:PORT:/EXPORT')
+    .argument('<source>', 'SERVER[:PORT]:/EXPORT; a mirror: A,B,C:/EXPORT or mirror:A:/X,B:/X,C:/X')
     .argument('<directory>', 'an empty folder')
     .addOption(
       new Option('--soft <seconds>', 'how long calls wait for a server that is away')

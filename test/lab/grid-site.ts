@@ -123,13 +123,14 @@ type Start = (
   isUp: RegExp,
 ) => Promise<StartedCommand>
 
-interface StartedCommand {
+export interface StartedCommand {
   readonly program: LabProgram
   /** Which says that it is up. */
   readonly line: string
 }
 
-async function startCommand(
+/** Starts a command, and waits until it says that it is up. */
+export async function startCommand(
   scope: Scope,
   [program, args]: readonly [string, readonly string[]],
   isUp: RegExp,

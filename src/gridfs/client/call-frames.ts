@@ -14,12 +14,13 @@ export function encodedOrGivenBack<Name extends WireName>(
     readonly id: number
     readonly data: readonly Uint8Array[]
     readonly slot: UsedSlot | undefined
+    readonly stampNs: bigint | undefined
   },
 ): readonly Uint8Array[] {
-  const { id, data, slot } = order
+  const { id, data, slot, stampNs } = order
   const { number = NO_SLOT, sequence = 0 } = slot ?? {}
   try {
-    return encodeRequest(name, request, { id, slot: number, sequence, data })
+    return encodeRequest(name, request, { id, slot: number, sequence, data, stampNs })
   } catch (error) {
     slot?.settled()
     throw error

@@ -32,6 +32,9 @@ export interface ConnectionOptions extends VolumeOptions {
   readonly host: string
   readonly port: number
   readonly export: string
+  /** The server has let us in, anew; what is called now comes before what has been waiting. */
+  readonly onUp?: (hello: WireReplyOf<'hello'>) => void
+  readonly onDown?: () => void
 }
 
 interface Call {
@@ -82,7 +85,7 @@ export class GridConnection implements Volume {
     request: WireRequestOf<Name>,
     options: CallOptions = {},
   ): Promise<Answer<Name>> {
-    const { data = [], caller, onKept, signal = caller?.signal } = options
+    const { data = [], caller, onKept, stampNs, signal = caller?.signal } = options
     if (!operationOf(name).isOnce) {
       throwIfAborted(signal)
       const answer = await this.#send(name, request, { data, signal, slot: undefined })
@@ -101,7 +104,9 @@ export class GridConnection implements Volume {
       slot.settled()
       throw abortedError(signal)
     }
-    const answer = this.#send(name, request, { data, signal: isAhead ? undefined : signal, slot })
+    const answer = this.#send(name, request, {
+      ...{ data, signal: isAhead ? undefined : signal, slot, stampNs },
+    })
     onKept?.()
     if (name === 'copy') checkAnswer(name, request, await answer)
     return answer
@@ -120,6 +125,11 @@ export class GridConnection implements Volume {
     this.#failAll(new FuseError('ENOTCONN', 'The file system is unmounted'))
   }
 
+  /** Gives the connection up, and connects anew: the server is silent. */
+  reconnect(): void {
+    this.#socket?.destroy(new Error('it does not answer'))
+  }
+
   #send<Name extends WireName>(
     name: Name,
     request: WireRequestOf<Name>,
@@ -127,11 +137,12 @@ export class GridConnection implements Volume {
       readonly data: readonly Uint8Array[]
       readonly signal: AbortSignal | undefined
       readonly slot: UsedSlot | undefined
+      readonly stampNs?: bigint | undefined
     },
   ): Promise<Answer<Name>> {
-    const { data, signal, slot } = how
+    const { data, signal, slot, stampNs } = how
     const id = slot?.id ?? this.#nextId()
-    const encoded = encodedOrGivenBack(name, request, { id, data, slot })
+    const encoded = encodedOrGivenBack(name, request, { id, data, slot, stampNs })
     slot?.sent(id, encoded)
     return this.#sendFrame(name, encoded, { id, signal, slot })
   }
@@ -257,6 +268,7 @@ export class GridConnection implements Volume {
     const waiting = [...this.#calls.values()]
     this.#isReady = true
     if (!hello.isKnown) this.#reclaim()
+    this.#options.onUp?.(hello)
     for (const call of waiting) this.#write(call.encoded)
     this.#first.resolve(hello)
   }
@@ -318,6 +330,7 @@ export class GridConnection implements Volume {
       this.#options.onNote(`${host}:${port} is away: ${why}`)
     }
     this.#calls.delete(0)
+    if (this.#isReady) this.#options.onDown?.()
     this.#isReady = false
     for (const id of this.#callsFirst) this.#calls.get(id)?.fail(new FuseError('ENOTCONN'))
     this.#callsFirst.clear()

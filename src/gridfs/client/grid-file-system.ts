@@ -125,6 +125,9 @@ function onPush(nodes: NodeTable, push: Push, notify: (notification: Notificatio
       notify({ type: 'invalidate-entry', parent: parent.id, name, expireOnly: false })
       return
     }
+    case 'wanted':
+    case 'standing':
+      return // of mirrors, which hear it before us
     default:
       push satisfies never
   }

@@ -23,6 +23,8 @@ export interface CallOptions {
    * until then it may fail. Without it the kernel is answered after the call has settled.
    */
   readonly onKept?: () => void
+  /** Of a change of a mirror: the time at which it happens, in nanoseconds. */
+  readonly stampNs?: bigint
 }
 
 export interface Volume {

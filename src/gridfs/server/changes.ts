@@ -57,6 +57,9 @@ const changes: ChangesByName = {
   copy: ({ toHandle }, { files }) => [changed(files.get(toHandle).reference, true)],
   flush: ({ handle }, { files }) => [changed(files.get(handle).reference, true)],
   tmpfile: () => [],
+  hold: () => [],
+  note: () => [],
+  setStanding: ({ standing }) => [{ name: 'standing', body: standing }],
   write: () => [],
   restore: ({ reference }) => [changed(reference, true)],
 }

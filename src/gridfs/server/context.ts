@@ -1,11 +1,13 @@
 // What the handlers of a server are given: one export as one client uses it.
 import { type LockTable } from '../lock-table.ts'
+import { type Push } from '../wire/message.ts'
 import {
   type WireCaller,
   type WireName,
   type WireReplyOf,
   type WireRequestOf,
 } from '../wire/operations.ts'
+import { type MirrorMember } from './mirror-handlers.ts'
 import { type ObjectTable } from './object-table.ts'
 import { type OpenFiles } from './open-files.ts'
 import { type Orphans } from './orphans.ts'
@@ -18,6 +20,9 @@ export interface ServerContext {
   readonly orphans: Orphans
   /** Of all clients of the export. */
   readonly turns: Turns
+  readonly mirror: MirrorMember
+  /** Tells the other clients of the export. */
+  readonly tell: (push: Push) => void
   /** Names the client among the owners of locks. */
   readonly client: string
   readonly verifier: Uint8Array

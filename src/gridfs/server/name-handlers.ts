@@ -39,6 +39,8 @@ const ORDINARY_PERMISSIONS = 0o777
 const RENAME_EXCHANGE = 2
 const HIDDEN = Buffer.from(HIDDEN_FOLDER)
 
+type Context = Omit<ServerContext, 'signal'>
+
 /** The path of a name that a client may use. */
 export function clientPath({ objects }: ServerContext, parent: Uint8Array, name: Uint8Array) {
   if (HIDDEN.equals(name) && objects.root.equals(parent)) throw new FuseError('ENOENT')
@@ -46,12 +48,17 @@ export function clientPath({ objects }: ServerContext, parent: Uint8Array, name:
 }
 
 /** Attributes without the names that only the server gave. */
-function shown({ orphans }: ServerContext, reference: Uint8Array, attributes: WireAttributes) {
+function shown({ orphans }: Context, reference: Uint8Array, attributes: WireAttributes) {
   const hidden = orphans.hiddenLinks(reference)
   return hidden === 0 ? attributes : { ...attributes, linkCount: attributes.linkCount - hidden }
 }
 
-export function attributesOf(context: ServerContext, reference: Uint8Array): WireAttributes {
+/** As `shown`, for what was found. */
+export function shownFound(context: ServerContext, found: Found): Found {
+  return { ...found, attributes: shown(context, found.reference, found.attributes) }
+}
+
+export function attributesOf(context: Context, reference: Uint8Array): WireAttributes {
   return shown(context, reference, context.objects.attributes(reference))
 }
 
@@ -92,8 +99,7 @@ function make(
 export const nameHandlers = {
   lookup(context, { parent, name }) {
     clientPath(context, parent, name)
-    const found = context.objects.find(parent, name)
-    return { ...found, attributes: shown(context, found.reference, found.attributes) }
+    return shownFound(context, context.objects.find(parent, name))
   },
   getattr: (context, { reference }) => attributesOf(context, reference),
   readlink: ({ objects }, { reference }) => readlinkOf(objects.descriptor(reference)),

@@ -20,7 +20,9 @@ export class Orphans {
     this.#folder = join(directory, HIDDEN_FOLDER)
     this.#objects = objects
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    for (const name of readdirSync(this.#folder)) this.#find(name)
+    for (const entry of readdirSync(this.#folder, { withFileTypes: true })) {
+      if (!entry.isDirectory()) this.#find(entry.name)
+    }
   }
 
   opened(reference: Uint8Array): void {

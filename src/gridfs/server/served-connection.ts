@@ -116,9 +116,12 @@ export class ServedConnection {
 
   async #carryOut(frame: Frame): Promise<void> {
     try {
-      if (this.#greeted === undefined) await this.#greet(frame)
-      else if (frame.kind === wireKinds.cancel) this.#greeted.session.cancel(frame.id)
-      else if (frame.kind === wireKinds.request) await this.#greeted.session.request(frame)
+      const session = this.#greeted?.session
+      if (session === undefined) await this.#greet(frame)
+      // The client is back on another connection: what comes late could undo what came since.
+      else if (!session.isAnsweredBy(this.#send)) this.#socket.destroy()
+      else if (frame.kind === wireKinds.cancel) session.cancel(frame.id)
+      else if (frame.kind === wireKinds.request) await session.request(frame)
       else throw new SiError('ERR_SI_PROTOCOL', `a client sends no frame of kind ${frame.kind}`)
     } catch (error) {
       this.cutOff(messageOf(error))

@@ -17,22 +17,22 @@ import { changesOf } from './changes.ts'
 import { type Data, type ServerContext, type ServerHandler } from './context.ts'
 import { fileHandlers } from './file-handlers.ts'
 import { dataBytesOf } from './intake.ts'
+import { mirrorHandlers } from './mirror-handlers.ts'
 import { nameHandlers } from './name-handlers.ts'
 import { Slots, type Answer, type Intent } from './once.ts'
 import { touchedBy } from './reaches.ts'
 import { evidenceFor, settledBefore } from './recovery.ts'
+import { carryOutStamped } from './stamp.ts'
 
 export const SLOTS = 64
 
-const handlers = { ...nameHandlers, ...fileHandlers }
+const handlers = { ...nameHandlers, ...fileHandlers, ...mirrorHandlers }
 
 export interface SessionOptions {
   readonly context: Omit<ServerContext, 'signal'>
   readonly isReadOnly: () => boolean
   /** Where answers are written down. */
   readonly slotsFile: string
-  /** Tells the other clients of the export. */
-  readonly tell: (push: Push) => void
   readonly onEnd: () => void
   readonly onFault: (error: unknown, name: WireName) => void
 }
@@ -75,7 +75,8 @@ export class ServerSession {
     this.#isEnded = true
     this.#send = undefined
     for (const controller of this.#running.values()) controller.abort()
-    const { files, locks, orphans, client } = this.context
+    const { files, locks, orphans, mirror, client } = this.context
+    for (const hold of Object.values(mirror.holds)) hold.leave(client)
     locks.releaseOwners((owner) => owner.startsWith(`${client} `))
     for (const { reference } of files.closeAll()) if (isForgotten) orphans.closed(reference)
     this.#slots.close({ isForgotten })
@@ -86,6 +87,11 @@ export class ServerSession {
   stopWaiting(): void {
     this.#isStopping = true
     for (const controller of this.#running.values()) controller.abort()
+  }
+
+  /** Whether this is the newest connection of its client. */
+  isAnsweredBy(send: Send): boolean {
+    return this.#send === send
   }
 
   push(push: Push): void {
@@ -99,9 +105,11 @@ export class ServerSession {
   /** Carries out a request and answers it; settles when the answer has left. Throws ERR_SI_PROTOCOL for what no honest client sends. */
   async request(frame: Frame): Promise<void> {
     const send = this.#send
-    const { name, request } = decodeRequest(frame)
+    const { name, request, stampNs } = decodeRequest(frame)
+    const { client, mirror } = this.context
+    for (const hold of Object.values(mirror.holds)) hold.heard(client)
     const dataBytes = dataBytesOf(frame)
-    const carryOut = (before?: Intent) => this.#carryOut(name, request, { frame, before })
+    const carryOut = (before?: Intent) => this.#carryOut(name, request, { frame, before, stampNs })
     const inTurn = (work: () => Promise<Answer>) =>
       this.context.turns.take(touchedBy(this.context, name, { request, dataBytes }), work)
     const answer = operationOf(name).isOnce
@@ -130,7 +138,15 @@ export class ServerSession {
   async #carryOut(
     name: WireName,
     request: unknown,
-    { frame, before }: { readonly frame: Frame; readonly before: Intent | undefined },
+    {
+      frame,
+      before,
+      stampNs,
+    }: {
+      readonly frame: Frame
+      readonly before: Intent | undefined
+      readonly stampNs: bigint | undefined
+    },
   ): Promise<Answer> {
     if (name === 'hello') throw new SiError('ERR_SI_PROTOCOL', '"hello" comes once')
     if (this.#options.isReadOnly() && changesOf(name, request) !== 'nothing') {
@@ -146,7 +162,12 @@ export class ServerSession {
         before === undefined
           ? undefined
           : settledBefore(context, name, { request, evidence: before.evidence })
-      const reply: unknown = settled ?? (await handler(context, request as never, data))
+      const handle = async (wanted: unknown): Promise<unknown> =>
+        settled ?? (await handler(context, wanted as never, data))
+      const reply =
+        stampNs === undefined
+          ? await handle(request)
+          : await carryOutStamped(context, { name, request, stampNs }, handle)
       this.#tellOthers(name, request, reply)
       return encodeReply(name, frame.id, reply, data.reply)
     } catch (error) {
@@ -164,6 +185,6 @@ export class ServerSession {
   #tellOthers(name: WireName, request: unknown, reply: unknown): void {
     const changes = changesOf(name, request)
     if (changes === 'nothing') return
-    for (const push of changes(this.context, reply)) this.#options.tell(push)
+    for (const push of changes(this.context, reply)) this.context.tell(push)
   }
 }

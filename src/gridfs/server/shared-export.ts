@@ -10,8 +10,9 @@ import { LockTable } from '../lock-table.ts'
 import { type WireCaller } from '../wire/operations.ts'
 import { checkRoom, type Rooms } from './limits.ts'
 import { ObjectTable } from './object-table.ts'
+import { createMirrorMember, type MirrorMember } from './mirror-handlers.ts'
 import { OpenFiles } from './open-files.ts'
-import { Orphans } from './orphans.ts'
+import { HIDDEN_FOLDER, Orphans } from './orphans.ts'
 import { ServerSession, type Send } from './session.ts'
 import { Turns } from './turns.ts'
 
@@ -55,6 +56,7 @@ export class SharedExport {
   readonly #orphans: Orphans
   readonly #locks = new LockTable()
   readonly #turns = new Turns()
+  readonly #mirror: MirrorMember
   readonly #sessions = new Map<string, LeasedSession>()
   readonly #firstLease: NodeJS.Timeout
 
@@ -67,6 +69,8 @@ export class SharedExport {
     const mountId = String(this.objects.mountId)
     this.verifier = createHmac('sha256', bootVerifier).update(mountId).digest()
     this.#orphans = new Orphans(directory, this.objects)
+    const boot = Buffer.from(this.verifier).toString('hex')
+    this.#mirror = createMirrorMember(join(directory, HIDDEN_FOLDER), boot)
     this.#firstLease = setTimeout(() => this.#orphans.dropUnclaimed(), site.leaseMs).unref()
   }
 
@@ -120,18 +124,18 @@ export class SharedExport {
     const session: ServerSession = new ServerSession({
       context: {
         ...{ objects: this.objects, orphans: this.#orphans, locks: this.#locks },
-        ...{ turns: this.#turns, verifier: this.verifier },
+        ...{ turns: this.#turns, mirror: this.#mirror, verifier: this.verifier },
         files: new OpenFiles(openFiles),
         mapCaller: (caller) => this.rules.mapCaller(caller),
         client: `${key}#${randomBytes(4).toString('hex')}`,
+        tell: (push) => {
+          for (const other of this.#sessions.values()) {
+            if (other.session !== session) other.session.push(push)
+          }
+        },
       },
       isReadOnly: () => this.rules.isReadOnly,
       slotsFile: join(stateDirectory, recordsName(key)),
-      tell: (push) => {
-        for (const other of this.#sessions.values()) {
-          if (other.session !== session) other.session.push(push)
-        }
-      },
       onEnd: () => sessions.giveBack(1),
       onFault: (error, name) => onNote(`fault in ${name}: ${messageOf(error)}`),
     })

@@ -10,7 +10,15 @@ import {
   type WireReplyOf,
   type WireRequestOf,
 } from './operations.ts'
-import { malformedMessage, readAll, WireWriter, type Codec, type ValueOf } from './schema.ts'
+import {
+  i64,
+  malformedMessage,
+  readAll,
+  struct,
+  WireWriter,
+  type Codec,
+  type ValueOf,
+} from './schema.ts'
 
 /** Every operation, without its types. */
 type AnyOperation = WireOperation<unknown, unknown>
@@ -27,10 +35,15 @@ export function operationOf(name: WireName): AnyOperation {
   return wireOperations[name] as unknown as AnyOperation
 }
 
+/** In the code of a request: the time at which it happens, in nanoseconds, stands before its fields. */
+const STAMPED = 0x8000
+
 interface RequestOrder {
   readonly id: number
   readonly slot: number
   readonly sequence: number
+  /** Of a change of a mirror: the time that it gives to what it touches, the same on all members. */
+  readonly stampNs?: bigint | undefined
 }
 
 export function encodeRequest<Name extends WireName>(
@@ -38,19 +51,26 @@ export function encodeRequest<Name extends WireName>(
   request: WireRequestOf<Name>,
   order: RequestOrder & { readonly data: readonly Uint8Array[] },
 ): readonly Uint8Array[] {
-  const { code, request: codec } = operationOf(name)
-  const { data, ...header } = order
-  return encodeFrame({ kind: wireKinds.request, code, ...header }, encoded(codec, request), data)
+  const { request: codec } = operationOf(name)
+  const { data, stampNs, ...header } = order
+  const code = operationOf(name).code | (stampNs === undefined ? 0 : STAMPED)
+  const fields = encoded(codec, request, stampNs)
+  return encodeFrame({ kind: wireKinds.request, code, ...header }, fields, data)
 }
 
 /** Throws ERR_SI_PROTOCOL for what is no request. */
 export function decodeRequest(frame: Frame): {
   readonly name: WireName
   readonly request: unknown
+  readonly stampNs: bigint | undefined
 } {
-  const name = byCode[frame.code]
+  const name = byCode[frame.code & ~STAMPED]
   if (name === undefined) throw malformedMessage(`there is no operation ${frame.code}`)
-  return { name, request: readAll(operationOf(name).request, frame.fields) }
+  const codec = operationOf(name).request
+  if ((frame.code & STAMPED) === 0) {
+    return { name, request: readAll(codec, frame.fields), stampNs: undefined }
+  }
+  return { name, ...readAll(struct({ stampNs: i64, request: codec }), frame.fields) }
 }
 
 /** As much data as the reply to a request may have, without looking into the request. */
@@ -109,8 +129,9 @@ function headerOf(kind: number, code: number, id: number): FrameHeader {
   return { kind, code, id, slot: NO_SLOT, sequence: 0 }
 }
 
-function encoded<Value>(codec: Codec<Value>, value: Value): Buffer {
+function encoded<Value>(codec: Codec<Value>, value: Value, stampNs?: bigint): Buffer {
   const writer = new WireWriter()
+  if (stampNs !== undefined) i64.write(writer, stampNs)
   codec.write(writer, value)
   return writer.finished()
 }

@@ -24,6 +24,9 @@ const MAXIMUM_PATH_BYTES = 4095
 const MAXIMUM_VALUE_BYTES = 65_535
 const MAXIMUM_NAMES = 4096
 const MAXIMUM_OPEN = 65_536
+const MAXIMUM_MEMBERS = 64
+export const MAXIMUM_MISSES = 256
+export const MAXIMUM_DIGESTS = 4096
 
 /** An object of the export, as the server named it; means nothing to anybody else. */
 export const reference = bytes(160)
@@ -84,6 +87,28 @@ export const entry = struct({
 export type WireEntry = ValueOf<typeof entry>
 
 const nothing = struct({})
+
+/** A path from the root of the export, without a slash before it; empty for the root itself. */
+const path = bytes(MAXIMUM_PATH_BYTES)
+/** A member of a mirror, as all mounts of the mirror name it. */
+const member = bytes(MAXIMUM_NAME_BYTES)
+
+/**
+ * Which members of a mirror have missed nothing, each with its verifier: after a restart of its kernel it may
+ * have lost something. Of two standings the one with the higher version is newer; version 0: of no mirror yet.
+ */
+const standing = struct({
+  version: whole,
+  clean: list(struct({ member, verifier: bytes(32) }), MAXIMUM_MEMBERS),
+})
+export type WireStanding = ValueOf<typeof standing>
+
+/** What a member of a mirror has missed: at a path, or what came to be there from another. */
+const miss = struct({ kind: oneOf('object', 'tree', 'renamed', 'linked'), path, from: path })
+export type WireMiss = ValueOf<typeof miss>
+
+/** All changes of an export; or bringing members of a mirror up to date. */
+const held = oneOf('changes', 'healing')
 
 export interface WireOperation<Request, Reply> {
   readonly code: number
@@ -246,6 +271,40 @@ export const wireOperations = {
   ),
   /** All locks of an owner in the file, as when one of a process's descriptors is closed. */
   releaseLocks: operation(32, struct({ handle, owner: i64, isFlock: flag }), nothing, once),
+  /** For mirrors: nobody else has it until it is let go, or the session ends. Asking twice does no harm. */
+  hold: operation(
+    50,
+    struct({ what: held, waits: flag }),
+    struct({
+      nowNs: i64,
+      /** Somebody waits for it already. */
+      isWanted: flag,
+      standing,
+      /** What a client was changing that has not let go; an empty path means anything. */
+      suspects: list(path, MAXIMUM_MISSES),
+    }),
+  ),
+  /** `isSettled`: all clean members have done what was being changed. */
+  letGo: operation(51, struct({ what: held, isSettled: flag }), nothing),
+  standing: operation(52, nothing, standing),
+  setStanding: operation(53, struct({ standing }), nothing),
+  /** Written down for a member that is dirty, before it misses it. */
+  note: operation(54, struct({ member, misses: list(miss, MAXIMUM_MISSES) }), nothing, once),
+  misses: operation(
+    55,
+    struct({ member, position: whole }),
+    /** `isWhole`: nothing of it can have been lost with the power. No misses at the end. */
+    struct({ misses: list(miss, MAXIMUM_MISSES), next: whole, isWhole: flag }),
+  ),
+  /** Where an object is: one of its names. */
+  path: operation(56, struct({ reference }), path),
+  resolve: operation(57, struct({ path }), found),
+  /** SHA-256 of blocks of a file; nothing for a block that is a hole. Fewer at the end of the file. */
+  checksums: operation(
+    58,
+    struct({ reference, offset: whole, blockBytes: u32, count: u32 }),
+    struct({ digests: list(bytes(32), MAXIMUM_DIGESTS) }),
+  ),
 } as const
 
 export type WireOperations = typeof wireOperations
@@ -259,6 +318,9 @@ export const wirePushes = {
   changed: { code: 1, body: struct({ reference, hasNewContent: flag }) },
   /** A name leads to something else, or to nothing. */
   renamed: { code: 2, body: struct({ parent: reference, name }) },
+  /** Another client waits for what this one holds. */
+  wanted: { code: 3, body: struct({ what: held }) },
+  standing: { code: 4, body: standing },
 } as const
 
 export const wireKinds = { request: 1, reply: 2, failure: 3, push: 4, cancel: 5 } as const
