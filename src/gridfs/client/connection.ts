@@ -22,6 +22,7 @@ import {
   type WireRequestOf,
 } from '../wire/operations.ts'
 import { checkAnswer } from './answer-checks.ts'
+import { AwaySignals } from './away-signals.ts'
 import { answerOf, encodedOrGivenBack } from './call-frames.ts'
 import { dial } from './dial.ts'
 import { isRefusal, refusal, refusedExport } from './refusal.ts'
@@ -58,6 +59,7 @@ export class GridConnection implements Volume {
   /** Of the connection that there is, or was: made before it was ready. */
   readonly #callsFirst = new Set<number>()
   #socket: TLSSocket | undefined
+  readonly #away = new AwaySignals()
   #isReady = false
   #isClosed = false
   #isPatient = true
@@ -87,7 +89,7 @@ export class GridConnection implements Volume {
   ): Promise<Answer<Name>> {
     const { data = [], caller, onKept, stampNs, signal = caller?.signal } = options
     if (!operationOf(name).isOnce) {
-      throwIfAborted(signal)
+      if (!this.#isReady) throwIfAborted(signal)
       const answer = await this.#send(name, request, { data, signal, slot: undefined })
       checkAnswer(name, request, answer)
       return answer
@@ -99,8 +101,10 @@ export class GridConnection implements Volume {
       return owed as Promise<Answer<Name>>
     }
     const handle = 'handle' in request ? request.handle : 0
-    const slot = await this.#slots.take({ name, handle, caller, signal, isAhead })
-    if (signal?.aborted && slot.id === undefined) {
+    const take = (stop: AbortSignal | undefined) =>
+      this.#slots.take({ name, handle, caller, signal: stop, isAhead })
+    const slot = await (this.#slots.hasFree ? take(undefined) : this.#away.during(signal, take))
+    if (signal?.aborted && !this.#isReady && slot.id === undefined) {
       slot.settled()
       throw abortedError(signal)
     }
@@ -184,6 +188,7 @@ export class GridConnection implements Volume {
       signal?.addEventListener('abort', onAbort, { once: true })
       if (this.#isReady && !this.#isClosed) this.#write(encoded)
       else if (this.#isClosed || !this.#isPatient) call.fail(new FuseError('ENOTCONN'))
+      if (signal?.aborted) onAbort()
     })
   }
 
@@ -267,6 +272,7 @@ export class GridConnection implements Volume {
     if (!(await this.#hasMet(hello))) return
     const waiting = [...this.#calls.values()]
     this.#isReady = true
+    this.#away.setAway(false)
     if (!hello.isKnown) this.#reclaim()
     this.#options.onUp?.(hello)
     for (const call of waiting) this.#write(call.encoded)
@@ -334,6 +340,7 @@ export class GridConnection implements Volume {
     this.#isReady = false
     for (const id of this.#callsFirst) this.#calls.get(id)?.fail(new FuseError('ENOTCONN'))
     this.#callsFirst.clear()
+    this.#away.setAway(true)
     if (!this.#isPatient) this.#failAll(new FuseError('ENOTCONN'))
     this.#softTimer ??= this.#startSoftTimer()
     this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs)

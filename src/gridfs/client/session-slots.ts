@@ -88,6 +88,11 @@ export class SessionSlots {
     })
   }
 
+  /** Whether `take` waits for none. */
+  get hasFree(): boolean {
+    return this.#pool.hasFree
+  }
+
   /** The server has so many. */
   open(count: number): void {
     this.#pool.open(count)

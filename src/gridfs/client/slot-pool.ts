@@ -41,6 +41,11 @@ export class SlotPool {
     }
   }
 
+  /** Whether `take` gives one at once. */
+  get hasFree(): boolean {
+    return this.#free.length > 0
+  }
+
   async take(signal: AbortSignal | undefined): Promise<TakenSlot> {
     const number = this.#free.pop() ?? (await this.#wait(signal))
     const sequence = (this.#sequences[number] ?? 0) + 1
