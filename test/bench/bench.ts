@@ -6,6 +6,7 @@ import { benchEngine } from './bench-engine.ts'
 import { benchFinish } from './bench-finish.ts'
 import { benchFluid } from './bench-fluid.ts'
 import { benchGridfs } from './bench-gridfs.ts'
+import { benchGridfsLoad } from './bench-gridfs-load.ts'
 import { benchLanes } from './bench-lanes.ts'
 import { benchRepository } from './bench-repository.ts'
 import { competition, type Bench, type Report } from './report.ts'
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   finish: benchFinish,
   fluid: benchFluid,
   gridfs: benchGridfs,
+  'gridfs-load': benchGridfsLoad,
   lanes: benchLanes,
   repository: benchRepository,
 }

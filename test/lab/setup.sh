@@ -17,6 +17,7 @@ clustershell        nodeset: reads the groups that si-cluster exports
 cpio                the archive of Node in the initramfs
 cryptsetup-bin      encrypted disks in the initramfs
 curl                fetches over HTTP in tests
+dbench              load of a file server: the grid file system
 debootstrap         the golden client
 dnsmasq-base        DHCP and TFTP: network boot
 dosfstools          mkfs.vfat: EFI system partitions
@@ -52,6 +53,7 @@ rtorrent            a foreign BitTorrent client
 shellcheck          lints the shell scripts
 sshfs               what the grid file system is measured against
 strace              proves how files are opened
+stress-ng           file system calls in odd orders: the grid file system
 tar                 GNU tar
 time                measures what the benchmarks run
 transmission-cli    a second foreign BitTorrent client
