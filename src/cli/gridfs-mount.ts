@@ -55,7 +55,7 @@ export function createMount(io: Io, outcome: Outcome): Command {
       new Option('--cache <seconds>', 'how long names and attributes are believed unasked')
         .env('SI_GRIDFS_CACHE')
         .argParser(argument(parseSeconds))
-        .default(1, '1; the server tells of changes by other mounts at once'),
+        .default(3, '3; the server tells of changes by other mounts at once'),
     )
     .option(
       '--options <list>',

@@ -62,7 +62,8 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
         state.met(verifier)
       },
     },
-    onPush: (push) => onPush(nodes, push, options.notify),
+    // After the answers that came before it have reached the kernel: they are older.
+    onPush: (push) => void setImmediate(() => onPush(nodes, push, options.notify)),
     openFiles: () =>
       [...files].map(([handle, { reference, flags }]) => ({ handle, reference, flags })),
     onLost: (handles) => onNote(`${handles.length} open files are no more`),
