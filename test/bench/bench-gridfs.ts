@@ -8,7 +8,7 @@ import { mountDevice } from '../lab/loop-disk.ts'
 import { withScope, type Scope } from '../lab/scope.ts'
 import { writeContent } from './gridfs-content.ts'
 import { gridContestants, type GridContestant } from './gridfs-contestants.ts'
-import { GRID_MEASURES } from './gridfs-measures.ts'
+import { GRID_MEASURES, warmUp } from './gridfs-measures.ts'
 import { gridReport, type GridResult } from './gridfs-report.ts'
 import { parseRounds, type Bench } from './report.ts'
 
@@ -49,6 +49,7 @@ async function oneRound(
 ): Promise<GridResult[]> {
   const { round, largeBytes, only } = how
   const mounted = await contestant.mount(round)
+  await warmUp(mounted.folder, signal)
   const results: GridResult[] = []
   for (const { name, measure } of GRID_MEASURES) {
     if (!name.includes(only)) continue

@@ -65,6 +65,20 @@ export const GRID_MEASURES: readonly GridMeasure[] = [
   },
 ]
 
+const WARMING_FILES = 1000
+const WARMING_MIB = 32
+
+/** A mount lives for weeks: its first seconds, in which code is compiled, are not what is measured. */
+export async function warmUp(folder: string, signal: AbortSignal): Promise<void> {
+  const [names, file] = [join(folder, 'warming'), join(folder, 'warming-data')]
+  for (const verb of ['create', 'stat', 'unlink']) {
+    await work(verb, names, { signal, count: WARMING_FILES })
+  }
+  await work('write', file, { signal, count: WARMING_MIB })
+  await rm(names, { recursive: true })
+  await rm(file)
+}
+
 function perSecond(verb: string, place: string, count: number): GridMeasure['measure'] {
   return async (folder, { signal }) =>
     count / (await work(verb, join(folder, place), { signal, count }))
