@@ -1,4 +1,5 @@
 // A call as the frame that asks and the frame that answers.
+import { errnoOf } from '../../core/core.ts'
 import { errnoName, FuseError } from '../fuse/errno.ts'
 import { NO_SLOT, type Frame } from '../wire/frame.ts'
 import { decodeReply, encodeRequest } from '../wire/message.ts'
@@ -27,8 +28,48 @@ export function encodedOrGivenBack<Name extends WireName>(
   }
 }
 
+/** A call that is not answered yet. */
+export interface PendingCall {
+  readonly name: WireName
+  /** To be asked again when the connection breaks. */
+  readonly encoded: readonly Uint8Array[]
+  /** Throws what no honest server says. */
+  readonly settle: (frame: Frame) => void
+  readonly fail: (error: unknown) => void
+}
+
+/** `onSettled` is called when it is answered or fails; `reject` tells the caller only, and leaves the call pending. */
+export function pendingCall<Name extends WireName>(
+  name: Name,
+  encoded: readonly Uint8Array[],
+  onSettled: () => void,
+): {
+  readonly call: PendingCall
+  readonly answer: Promise<Answer<Name>>
+  readonly reject: (error: unknown) => void
+} {
+  const { promise: answer, resolve, reject } = Promise.withResolvers<Answer<Name>>()
+  const call: PendingCall = {
+    ...{ name, encoded },
+    settle(frame) {
+      onSettled()
+      try {
+        resolve(answerOf(name, frame))
+      } catch (error) {
+        reject(error)
+        if (errnoOf(error) === undefined) throw error
+      }
+    },
+    fail(error) {
+      onSettled()
+      reject(error)
+    },
+  }
+  return { call, answer, reject }
+}
+
 /** Throws what the server says, as a FuseError. */
-export function answerOf<Name extends WireName>(name: Name, frame: Frame): Answer<Name> {
+function answerOf<Name extends WireName>(name: Name, frame: Frame): Answer<Name> {
   if (frame.kind === wireKinds.failure) {
     throw new FuseError(errnoName(frame.code), `${name}: ${errnoName(frame.code)}`)
   }

@@ -4,7 +4,7 @@
 // server was away for longer than `softMs`.
 import { randomBytes } from 'node:crypto'
 import { type TLSSocket } from 'node:tls'
-import { abortedError, errnoOf, messageOf, throwIfAborted } from '../../core/core.ts'
+import { abortedError, messageOf, throwIfAborted } from '../../core/core.ts'
 import { errnoName, FuseError } from '../fuse/errno.ts'
 import { FrameDecoder, NO_SLOT, writeFrame, type Frame } from '../wire/frame.ts'
 import {
@@ -23,7 +23,7 @@ import {
 } from '../wire/operations.ts'
 import { checkAnswer } from './answer-checks.ts'
 import { AwaySignals } from './away-signals.ts'
-import { answerOf, encodedOrGivenBack } from './call-frames.ts'
+import { encodedOrGivenBack, pendingCall, type PendingCall } from './call-frames.ts'
 import { dial } from './dial.ts'
 import { isRefusal, refusal, refusedExport } from './refusal.ts'
 import { SessionSlots, type UsedSlot } from './session-slots.ts'
@@ -38,20 +38,13 @@ export interface ConnectionOptions extends VolumeOptions {
   readonly onDown?: () => void
 }
 
-interface Call {
-  readonly name: WireName
-  readonly encoded: readonly Uint8Array[]
-  readonly settle: (frame: Frame) => void
-  readonly fail: (error: unknown) => void
-}
-
 const FIRST_RETRY_MS = 50
 const LONGEST_RETRY_MS = 1000
 
 export class GridConnection implements Volume {
   readonly #options: ConnectionOptions
   readonly #session: Uint8Array
-  readonly #calls = new Map<number, Call>()
+  readonly #calls = new Map<number, PendingCall>()
   readonly #first = Promise.withResolvers<WireReplyOf<'hello'>>()
   readonly #slots: SessionSlots
   /** Writes that an earlier process has promised to requests that come again. */
@@ -161,35 +154,18 @@ export class GridConnection implements Volume {
     },
   ): Promise<Answer<Name>> {
     const { id, signal, slot } = how
-    return new Promise((resolve, reject) => {
-      const onAbort = () => this.#cancel(id, reject, signal)
-      const settled = () => {
-        signal?.removeEventListener('abort', onAbort)
-        this.#calls.delete(id)
-        slot?.settled()
-      }
-      const call: Call = {
-        ...{ name, encoded },
-        settle(frame) {
-          settled()
-          try {
-            resolve(answerOf(name, frame))
-          } catch (error) {
-            reject(error as Error)
-            if (errnoOf(error) === undefined) throw error // not what an honest server says
-          }
-        },
-        fail(error) {
-          settled()
-          reject(error as Error)
-        },
-      }
-      this.#calls.set(id, call)
-      signal?.addEventListener('abort', onAbort, { once: true })
-      if (this.#isReady && !this.#isClosed) this.#write(encoded)
-      else if (this.#isClosed || !this.#isPatient) call.fail(new FuseError('ENOTCONN'))
-      if (signal?.aborted) onAbort()
+    const { call, answer, reject } = pendingCall<Name>(name, encoded, () => {
+      signal?.removeEventListener('abort', onAbort)
+      this.#calls.delete(id)
+      slot?.settled()
     })
+    const onAbort = () => this.#cancel(id, reject, signal)
+    this.#calls.set(id, call)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (this.#isReady && !this.#isClosed) this.#write(encoded)
+    else if (this.#isClosed || !this.#isPatient) call.fail(new FuseError('ENOTCONN'))
+    if (signal?.aborted) onAbort()
+    return answer
   }
 
   #nextId(): number {
