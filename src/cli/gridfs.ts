@@ -5,6 +5,7 @@ import { createHeal } from './gridfs-heal.ts'
 import { createMount, createMountWorker, GRID_PORT } from './gridfs-mount.ts'
 import { createMountHelper } from './gridfs-mount-helper.ts'
 import { createGridfsServe } from './gridfs-serve.ts'
+import { createGridfsStatus } from './gridfs-status.ts'
 import type { Io } from './io.ts'
 
 export function createGridfsCommand(io: Io, outcome: Outcome): Command {
@@ -22,6 +23,7 @@ export function createGridfsCommand(io: Io, outcome: Outcome): Command {
     .addCommand(createGridfsServe(io, GRID_PORT))
     .addCommand(createMount(io, outcome))
     .addCommand(createHeal(io, GRID_PORT))
+    .addCommand(createGridfsStatus(io))
     .addCommand(createMountWorker(io), { hidden: true })
     .addCommand(createMountHelper(io, outcome), { hidden: true })
 }

@@ -1,7 +1,9 @@
 // The door of gridfs: the grid file system, and the FUSE binding under it.
 export * from './fuse/fuse.ts'
 export * from './lock-table.ts'
+export { type MemberState } from './client/link-state.ts'
 export * from './client/mount.ts'
+export { readMountStatus, type MountStatus } from './client/mount-status.ts'
 export * from './supervisor/supervisor.ts'
 export { joinSupervisor, WORKER_FDS } from './supervisor/worker-channel.ts'
 export * from './volumes/heal.ts'

@@ -26,6 +26,7 @@ import { AwaySignals } from './away-signals.ts'
 import { encodedOrGivenBack, pendingCall, type PendingCall } from './call-frames.ts'
 import { dial } from './dial.ts'
 import { isRefusal, refusal, refusedExport } from './refusal.ts'
+import { LinkState, type MemberState } from './link-state.ts'
 import { SessionSlots, type UsedSlot } from './session-slots.ts'
 import { type Answer, type CallOptions, type Volume, type VolumeOptions } from './volume.ts'
 
@@ -53,6 +54,7 @@ export class GridConnection implements Volume {
   readonly #callsFirst = new Set<number>()
   #socket: TLSSocket | undefined
   readonly #away = new AwaySignals()
+  readonly link = new LinkState()
   #isReady = false
   #isClosed = false
   #isPatient = true
@@ -112,6 +114,11 @@ export class GridConnection implements Volume {
   setPatience(isPatient: boolean): void {
     this.#isPatient = isPatient
     if (!isPatient && !this.#isReady) this.#failAll(new FuseError('ENOTCONN'))
+  }
+
+  state(): readonly MemberState[] {
+    const { host, port, export: exported } = this.#options
+    return [this.link.show(`${host}:${port}:${exported}`)]
   }
 
   close(): void {
@@ -249,6 +256,7 @@ export class GridConnection implements Volume {
     const waiting = [...this.#calls.values()]
     this.#isReady = true
     this.#away.setAway(false)
+    this.link.up()
     if (!hello.isKnown) this.#reclaim()
     this.#options.onUp?.(hello)
     for (const call of waiting) this.#write(call.encoded)
@@ -317,6 +325,7 @@ export class GridConnection implements Volume {
     for (const id of this.#callsFirst) this.#calls.get(id)?.fail(new FuseError('ENOTCONN'))
     this.#callsFirst.clear()
     this.#away.setAway(true)
+    this.link.down()
     if (!this.#isPatient) this.#failAll(new FuseError('ENOTCONN'))
     this.#softTimer ??= this.#startSoftTimer()
     this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs)

@@ -6,7 +6,9 @@ import { type Notification } from '../fuse/notification.ts'
 import { operationOf, type Push } from '../wire/message.ts'
 import { fileHandlers } from './file-handlers.ts'
 import { folderHandlers } from './folder-handlers.ts'
+import { type MemberState } from './link-state.ts'
 import { lockHandlers } from './lock-handlers.ts'
+import { MeasuredVolume, type VolumeFigures } from './measured-volume.ts'
 import { type Mount, type MountBehaviour } from './mount-context.ts'
 import { type MountState } from './mount-state.ts'
 import { nameHandlers } from './name-handlers.ts'
@@ -31,6 +33,8 @@ export interface GridFileSystemOptions
 export interface GridFileSystem extends FuseFileSystem {
   /** Settles when the server has let us in. */
   readonly ready: Volume['ready']
+  /** How it is, for people. */
+  status(): VolumeFigures & { readonly servers: readonly MemberState[] }
   /** As `Volume.setPatience`. */
   setPatience(isPatient: boolean): void
   close(): void
@@ -45,7 +49,7 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
   const { credentials, softMs, onNote, state } = options
   const { nodes, files } = state
   const writes = new PendingWrites(PENDING_BYTES, state)
-  const server = options.openVolume({
+  const volume = options.openVolume({
     ...{ credentials, softMs, onNote },
     kept: {
       ...{ ...options.session, id: state.session },
@@ -68,6 +72,7 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
       [...files].map(([handle, { reference, flags }]) => ({ handle, reference, flags })),
     onLost: (handles) => onNote(`${handles.length} open files are no more`),
   })
+  const server = new MeasuredVolume(volume)
   const unsynced = new UnsyncedWrites({
     ...{ state, onNote },
     call: (...args) => server.call(...args),
@@ -95,6 +100,7 @@ export function createGridFileSystem(options: GridFileSystemOptions): GridFileSy
       nodes.adopt(hello.root)
       return hello
     }),
+    status: () => ({ servers: server.state(), ...server.figures() }),
     setPatience: (isPatient) => server.setPatience(isPatient),
     close() {
       unsynced.close()

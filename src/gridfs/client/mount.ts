@@ -18,6 +18,7 @@ import {
   type GridFileSystemOptions,
 } from './grid-file-system.ts'
 import { MountState } from './mount-state.ts'
+import { serveMountStatus } from './mount-status.ts'
 import { SlotRecords } from './slot-records.ts'
 
 export interface GridMountOptions extends Omit<
@@ -84,11 +85,26 @@ export async function mountGrid(options: GridMountOptions): Promise<GridMount> {
     throw error
   }
   leaveWhenAsked(options, fileSystem)
+  const status = await answerForStatus(options, fileSystem)
   return {
-    ended: session.ended.finally(() => fileSystem.close()),
+    ended: session.ended.finally(() => {
+      status.close()
+      fileSystem.close()
+    }),
     isFirst,
     isReplaceable: state.agreed?.capabilities.has('resend') ?? false,
   }
+}
+
+/** Figures begin with this process. */
+function answerForStatus(
+  { source, directory, onNote }: GridMountOptions,
+  fileSystem: GridFileSystem,
+): ReturnType<typeof serveMountStatus> {
+  const self = { directory, source: formatVolumeSource(source), pid: process.pid }
+  const startedMs = Date.now()
+  const status = () => ({ ...self, startedMs, ...fileSystem.status() })
+  return serveMountStatus(directory, status, onNote)
 }
 
 /** Takes the mount away again when something fails. */

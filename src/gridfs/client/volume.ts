@@ -4,6 +4,7 @@ import { type Credentials } from '../../pki/pki.ts'
 import { type Caller } from '../fuse/file-system.ts'
 import { type Push } from '../wire/message.ts'
 import { type WireName, type WireReplyOf, type WireRequestOf } from '../wire/operations.ts'
+import { type MemberState } from './link-state.ts'
 import { type KeptSession } from './session-slots.ts'
 
 export interface Answer<Name extends WireName> {
@@ -38,6 +39,8 @@ export interface Volume {
   ): Promise<Answer<Name>>
   /** Whether calls wait for a server that is away; without patience they fail with ENOTCONN. */
   setPatience(isPatient: boolean): void
+  /** Of each server. */
+  state(): readonly MemberState[]
   close(): void
 }
 

@@ -88,11 +88,10 @@ export class MirrorVolume implements Volume {
     this.#roster.isPatient = isPatient
   }
 
-  state() {
-    return this.#roster.members.map((member) => ({
-      ...{ name: member.name, isUp: member.isUp, isClean: this.#roster.isClean(member) },
-      latencyMs: member.latencyMs,
-    }))
+  state(): ReturnType<Volume['state']> {
+    return this.#roster.members.map((member) =>
+      member.connection.link.show(member.name, this.#roster.isClean(member)),
+    )
   }
 
   heal(options: HealOptions): Promise<HealReport> {
