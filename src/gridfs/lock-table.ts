@@ -11,7 +11,7 @@ export interface LockRequest {
   readonly lock: FileLock
 }
 
-interface HeldLock extends FileLock {
+export interface HeldLock extends FileLock {
   readonly owner: string
 }
 
@@ -26,6 +26,17 @@ interface LockedFile {
 
 export class LockTable {
   readonly #files = new Map<string, LockedFile>()
+  readonly #onChange: (file: string, held: readonly HeldLock[]) => void
+
+  /** `onChange` is told what is held of a file, before whoever changed that is. */
+  constructor(onChange: (file: string, held: readonly HeldLock[]) => void = () => {}) {
+    this.#onChange = onChange
+  }
+
+  /** What was held before this table was made. */
+  restore(file: string, held: readonly HeldLock[]): void {
+    this.#file(file).held = held
+  }
 
   /** Files that somebody locks or waits for. */
   get size(): number {
@@ -87,6 +98,7 @@ export class LockTable {
       held.owner === owner ? without(held, lock) : [held],
     )
     locked.held = lock.type === 'unlock' ? rest : joined(rest, { ...lock, owner })
+    this.#onChange(file, locked.held)
     for (const waiter of locked.waiters) {
       if (this.conflict(file, waiter) !== undefined) continue
       locked.waiters.delete(waiter)

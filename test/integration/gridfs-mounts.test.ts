@@ -100,6 +100,27 @@ describe('two mounts of a grid file system', { skip }, () => {
     })
   })
 
+  test('keep what they lock when the server is killed', async () => {
+    await withScope(async (scope) => {
+      const { a, b, site } = await twoMounts(scope)
+      const open = ({ agent, folder }: TwoMounts['a']) =>
+        agent.number('open', join(folder, 'file'), O.CREAT | O.RDWR, 0o644)
+      const [inA, inB] = [await open(a), await open(b)]
+      await a.agent.call('lock', inA, 'write', 0, 10)
+      await a.agent.call('flock', inA, 'read')
+      await site.server().stop('SIGKILL')
+      await site.restart()
+      await fails('EAGAIN', b.agent.call('lock', inB, 'write', 5, 1))
+      await fails('EAGAIN', b.agent.call('flock', inB, 'write'))
+      await b.agent.call('flock', inB, 'read')
+      await site.server().stop('SIGTERM')
+      await site.restart()
+      const waits = b.agent.call('lock', inB, 'write', 0, 10, true)
+      await a.agent.call('lock', inA, 'unlock', 0, 10)
+      await equal(waits, null)
+    })
+  })
+
   test('refuse offsets that the wire does not carry, and go on', async () => {
     await withScope(async (scope) => {
       const { a } = await twoMounts(scope)

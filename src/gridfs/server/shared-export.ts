@@ -1,12 +1,13 @@
 // One folder that is exported, with the sessions of its clients. A session outlives its connection for the
 // time of its lease, and this process through what it has written down. What an earlier process left and
-// nobody comes back for within a lease is taken away: files without names, records of sessions.
-import { createHash, createHmac, randomBytes } from 'node:crypto'
+// nobody comes back for within a lease is taken away: files without names, locks, records of sessions.
+import { createHash, createHmac } from 'node:crypto'
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../core/core.ts'
 import { type Identity } from '../../pki/pki.ts'
 import { LockTable } from '../lock-table.ts'
+import { LockJournal } from './lock-journal.ts'
 import { type WireCaller } from '../wire/operations.ts'
 import { checkRoom, type Rooms } from './limits.ts'
 import { ObjectTable } from './object-table.ts'
@@ -54,7 +55,8 @@ export class SharedExport {
   rules: GridExport
   readonly #site: ExportSite
   readonly #orphans: Orphans
-  readonly #locks = new LockTable()
+  readonly #journal: LockJournal
+  readonly #locks = new LockTable((file, held) => this.#journal.note(file, held))
   readonly #turns = new Turns()
   readonly #mirror: MirrorMember
   readonly #sessions = new Map<string, LeasedSession>()
@@ -71,7 +73,9 @@ export class SharedExport {
     this.#orphans = new Orphans(directory, this.objects)
     const boot = Buffer.from(this.verifier).toString('hex')
     this.#mirror = createMirrorMember(join(directory, HIDDEN_FOLDER), boot)
-    this.#firstLease = setTimeout(() => this.#orphans.dropUnclaimed(), site.leaseMs).unref()
+    this.#journal = new LockJournal(join(site.stateDirectory, locksName(name)))
+    for (const [file, held] of this.#journal.restored()) this.#locks.restore(file, held)
+    this.#firstLease = setTimeout(() => this.#dropUnclaimed(), site.leaseMs).unref()
   }
 
   get sessions(): number {
@@ -108,6 +112,7 @@ export class SharedExport {
 
   /** What sessions have written down stays, for the next process. */
   close(): void {
+    this.#journal.close()
     clearTimeout(this.#firstLease)
     for (const { session, lease } of this.#sessions.values()) {
       clearTimeout(lease)
@@ -115,6 +120,13 @@ export class SharedExport {
     }
     this.#sessions.clear()
     this.objects.close()
+  }
+
+  /** Of clients of the process before that have not come back. */
+  #dropUnclaimed(): void {
+    this.#orphans.dropUnclaimed()
+    const present = [...this.#sessions.keys()].map((key) => `${key} `)
+    this.#locks.releaseOwners((owner) => !present.some((begin) => owner.startsWith(begin)))
   }
 
   #begin(client: string, key: string): LeasedSession {
@@ -127,7 +139,7 @@ export class SharedExport {
         ...{ turns: this.#turns, mirror: this.#mirror, verifier: this.verifier },
         files: new OpenFiles(openFiles),
         mapCaller: (caller) => this.rules.mapCaller(caller),
-        client: `${key}#${randomBytes(4).toString('hex')}`,
+        client: key,
         tell: (push) => {
           for (const other of this.#sessions.values()) {
             if (other.session !== session) other.session.push(push)
@@ -169,4 +181,8 @@ const RECORDS = /^[0-9a-f]{64}$/
 
 function recordsName(key: string): string {
   return createHash('sha256').update(key).digest('hex')
+}
+
+function locksName(exportName: string): string {
+  return `locks-${createHash('sha256').update(exportName).digest('hex').slice(0, 32)}`
 }
