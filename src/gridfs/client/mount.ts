@@ -11,7 +11,7 @@ import {
 import { takeResent } from '../fuse/resend.ts'
 import { MAXIMUM_WRITE_BYTES, startFuseSession, type FuseSession } from '../fuse/session.ts'
 import { openVolume } from '../volumes/open-volume.ts'
-import { formatVolumeSource, type VolumeSource } from '../volumes/volume-source.ts'
+import { formatVolumeSource, memberName, type VolumeSource } from '../volumes/volume-source.ts'
 import {
   createGridFileSystem,
   type GridFileSystem,
@@ -157,7 +157,9 @@ async function atFirst<T>(ready: Promise<T>, options: GridMountOptions): Promise
 }
 
 function noAnswer({ source }: GridMountOptions): SiError {
-  return new SiError('ERR_SI_SYSTEM_CALL', `${formatVolumeSource(source)} has not answered`, {
+  const members = source.kind === 'mirror' ? source.members : [source]
+  const names = members.map(memberName).join(', ')
+  return new SiError('ERR_SI_SYSTEM_CALL', `No answer of ${names}`, {
     hint: 'Look whether si-gridfs serve runs there, and whether the port is open',
   })
 }

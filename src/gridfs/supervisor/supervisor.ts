@@ -2,8 +2,9 @@
 // When that one ends, or is to be replaced by the program that is installed now, the next goes on where it
 // was, and programs on the mount have waited a moment. Invariant: one worker at a time answers the kernel.
 import { closeSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { messageOf } from '../../core/core.ts'
+import { messageOf, SiError } from '../../core/core.ts'
 import {
   detachMount,
   memfdCreate,
@@ -36,9 +37,10 @@ const PREPARE_MS = 30_000
 
 /**
  * Settles with an exit status when the file system is unmounted, or its first worker could not mount it
- * and has said why. Throws ERR_SI_SYSTEM_CALL where the kernel has no FUSE.
+ * and has said why. Throws ERR_SI_SYSTEM_CALL where the kernel has no FUSE, ERR_SI_USAGE without the folder.
  */
 export async function superviseMount(options: SuperviseOptions): Promise<number> {
+  await checkFolder(options.directory)
   const device = await openFuseDevice()
   const [state, slots] = [memfdCreate('gridfs-state'), memfdCreate('gridfs-slots')]
   const guard = startMountGuard(options.directory)
@@ -51,6 +53,16 @@ export async function superviseMount(options: SuperviseOptions): Promise<number>
     closeSync(slots)
     await device.close()
   }
+}
+
+async function checkFolder(directory: string): Promise<void> {
+  const info = await stat(directory).catch(() => undefined) // such as a mount that nobody serves
+  if (info?.isDirectory() === true) return
+  const message =
+    info === undefined ? `There is no folder ${directory}` : `${directory} is no folder`
+  throw new SiError('ERR_SI_USAGE', message, {
+    hint: `Make it: mkdir ${directory}; or look what is mounted there already`,
+  })
 }
 
 class Supervisor {
