@@ -33,6 +33,8 @@ const LIMIT_BYTES = 64 * 2 ** 20
 /** The server's kernel writes by itself after half a minute: then there is no use in keeping anything. */
 const IDLE_MS = 30_000
 const ROUND_MS = 10_000
+/** What remembering a change costs besides its data: a program may write byte by byte. */
+const CHANGE_BYTES = 512
 
 export class UnsyncedWrites {
   readonly #options: UnsyncedOptions
@@ -139,7 +141,7 @@ function isNoConnection(error: unknown): boolean {
 }
 
 function bytesOf(change: UnsyncedChange): number {
-  return change.kind === 'write' ? change.data.length : 0
+  return CHANGE_BYTES + (change.kind === 'write' ? change.data.length : 0)
 }
 
 async function restoreChange(
