@@ -153,7 +153,10 @@ describe('a server of the grid file system that ends', () => {
       assert.equal((await readdir(hidden)).length, 1)
       const wait = { deadlineMs: LAB_WAIT_MS, signal: scope.signal }
       await waitFor('the file to go', async () => (await readdir(hidden)).length === 0, wait)
-      const records = () => readdir(join(scope.directory, 'state'))
+      const records = async () => {
+        const names = await readdir(join(scope.directory, 'state'))
+        return names.filter((name) => /^[0-9a-f]{64}$/.test(name))
+      }
       await waitFor(
         'the record to go',
         async () => !(await records()).includes('b'.repeat(64)),
