@@ -4,7 +4,7 @@
 // are members that have missed nothing and are a majority; all others are written down there as dirty.
 // PROTOCOL.md §7.
 import { FuseError } from '../fuse/errno.ts'
-import { type WireReplyOf } from '../wire/operations.ts'
+import { type WireReplyOf, type WireStanding } from '../wire/operations.ts'
 import { unlessAborted } from '../until-aborted.ts'
 import { isLost, type Member } from './member.ts'
 import { isCleanIn, isNamedIn, standingOf, type Roster } from './roster.ts'
@@ -195,9 +195,8 @@ export class MirrorHold {
   async #grace(): Promise<void> {
     const { roster } = this.#options
     const endMs = performance.now() + GRACE_MS
-    const isMissed = () =>
-      roster.members.some((member) => !member.isUp && performance.now() - member.downMs < GRACE_MS)
-    while (isMissed() && performance.now() < endMs) await roster.untilChange(100)
+    const hasJustGone = () => roster.members.some((one) => !one.isUp && isRecent(one))
+    while (hasJustGone() && performance.now() < endMs) await roster.untilChange(100)
   }
 
   async #holdAll(): Promise<Map<Member, Grant>> {
@@ -223,6 +222,8 @@ export class MirrorHold {
     if (standing.version === 0 && granted.length < roster.members.length) {
       return 'a mirror begins with all of its servers'
     }
+    const missed = roster.members.find((one) => !grants.has(one) && isMissed(one, standing))
+    if (missed !== undefined) return `${missed.name} has missed nothing, and may be there at once`
     const clean = granted.filter((one) => standing.version === 0 || isCleanIn(standing, one))
     if (clean.length < roster.majority) {
       return `${clean.length} of ${roster.members.length} servers are there and up to date, ${roster.majority} are needed`
@@ -296,4 +297,14 @@ export class MirrorHold {
     }
     await Promise.all(members.map(letGo))
   }
+}
+
+/** Went away, or was healed while it was away, so recently that it may be back at once. */
+function isRecent({ downMs }: Member): boolean {
+  return performance.now() - downMs < GRACE_MS
+}
+
+/** A member that would become dirty by changes now, and need not. */
+function isMissed(member: Member, standing: WireStanding): boolean {
+  return isNamedIn(standing, member) && isRecent(member)
 }

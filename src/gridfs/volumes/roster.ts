@@ -44,7 +44,12 @@ export class Roster {
     if (standing.version <= this.#standing.version) return
     const dirty = this.members.filter((member) => !this.isClean(member))
     this.#standing = standing
-    for (const member of dirty) if (this.isClean(member)) this.#onHealed(member)
+    for (const member of dirty) {
+      if (!this.isClean(member)) continue
+      this.#onHealed(member)
+      // It was not missed before: it has as much time to come as one that has just gone.
+      if (!member.isUp) member.downMs = performance.now()
+    }
     this.changed()
   }
 
